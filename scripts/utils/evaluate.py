@@ -1,0 +1,75 @@
+"""Measure demosaicers on scenes with known truth: per image, then mean and spread.
+
+    python scripts/utils/evaluate.py --models checkpoints/v4_production/best.pt markesteijn3 vng \
+        --suite raf=data/v4 --cfa xtrans --json out.json
+
+A model is a checkpoint's path, a released model's name, or one of LibRaw's demosaicers (bilinear vng markesteijn1
+markesteijn3 ahd dht aahd), which get a CFA DNG of the same mosaic. Suites: raf=DATASET (its validation images),
+truth=FOLDER (sRGB images: linearised, mosaiced at phase 0), torture=FOLDER (made by torture_v2.py).
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from lincfa.evaluate import evaluate, json_safe, load_model, load_suite, summarise
+from lincfa.provenance import command_line, git_commit
+
+COLUMNS = {
+    "psnr_linear_db": ("linear dB", ".2f"),
+    "psnr_srgb_db": ("sRGB dB", ".2f"),
+    "ssim": ("SSIM", ".4f"),
+    "texture": ("texture", ".3f"),
+    "highlights_kept": ("highlights", ".3f"),
+    "false_colour": ("false colour", ".4f"),
+    "worse_than_markesteijn3": ("worse than M3", "d"),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", required=True, metavar="MODEL")
+    parser.add_argument("--suite", required=True, metavar="NAME=PATH")
+    parser.add_argument("--cfa", choices=("xtrans", "bayer"), default="xtrans")
+    parser.add_argument("--count", type=int, help="only the first so many scenes")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    args = parser.parse_args()
+    suite, _, path = args.suite.partition("=")
+    try:
+        models = [load_model(name, args.device) for name in args.models]
+        scenes = list(load_suite(suite, path, args.cfa, args.count))
+        with Progress(console=Console(stderr=True)) as bar:
+            task = bar.add_task(f"{suite}, {args.cfa}", total=len(scenes))
+            rows = evaluate(models, scenes, lambda name: bar.update(task, advance=1, description=name))
+    except ValueError as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return 1
+    summary = summarise(rows)
+    Console().print(summary_table(f"{args.suite}, {args.cfa}, {len(scenes)} scenes", summary["mean"]))
+    if args.json:
+        facts = {"suite": suite, "set": Path(path).name, "cfa": args.cfa}
+        facts |= {"command": command_line(), "commit": git_commit()}
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(json_safe({**facts, "rows": rows, **summary}), indent=1) + "\n")
+    return 0
+
+
+def summary_table(title: str, mean: dict[str, dict]) -> Table:
+    table = Table(title=title)
+    table.add_column("model")
+    for label, _ in COLUMNS.values():
+        table.add_column(label, justify="right")
+    for name, values in sorted(mean.items(), key=lambda item: -item[1]["psnr_linear_db"]):
+        cells = [format(values[k], spec) if k in values else "" for k, (_, spec) in COLUMNS.items()]
+        table.add_row(name, *cells)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

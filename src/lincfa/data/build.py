@@ -1,0 +1,250 @@
+"""RAW files (or photographs) -> a dataset of linear truth, in two regimes.
+
+remosaic: the truth is a demosaiced frame, area-averaged down; training mosaics patches of it anew.
+teacher: the sensor's own samples against the teacher's full-size picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from skimage import io
+
+from lincfa import raw
+from lincfa.cfa import CFA, XTRANS
+from lincfa.color import srgb_to_linear
+from lincfa.data.health import frame_fault
+from lincfa.data.manifest import (
+    DatasetError,
+    ImageRecord,
+    Manifest,
+    make_manifest,
+    record_from_dict,
+    save_manifest,
+    store_array,
+    write_json,
+)
+from lincfa.data.sharpness import sharpness
+from lincfa.data.workers import map_isolated
+
+PHOTOGRAPHS = {".png", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"}
+NOT_RAW = {".txt", ".xmp", ".md", ".tsv", ".csv", ".json", ".pp3", ".py"}
+TARGETS = ("dht", "markesteijn1", "markesteijn3", "vng", "linear", "cell")
+MIN_SIDE = 64
+
+
+class Refused(Exception):
+    """This file does not go into the dataset; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """regime: 'remosaic' or 'teacher'. target: what makes the truth of a raw file (`TARGETS`).
+
+    downsample: side of the pixels that are averaged to one (remosaic; 'cell' averages one CFA period instead;
+    photographs are taken as they are). validation_share: of the images, by hash of the file.
+    Raises DatasetError for what cannot be combined.
+    """
+
+    regime: str = "remosaic"
+    target: str = "dht"
+    downsample: int = 4
+    validation_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.regime not in ("remosaic", "teacher"):
+            raise DatasetError(f"regime is 'remosaic' or 'teacher', not {self.regime!r}")
+        if self.target not in TARGETS:
+            raise DatasetError(f"unknown target {self.target!r}; there are: {', '.join(TARGETS)}")
+        if self.regime == "teacher" and self.target == "cell":
+            raise DatasetError("cell averages are smaller than the mosaic: they go with the remosaic regime")
+        if self.downsample < 1 or not 0 < self.validation_share < 1:
+            raise DatasetError("downsample is at least 1, and validation_share lies between 0 and 1")
+
+
+def build(
+    source: Path, out: Path, settings: BuildSettings, jobs: int | None = None, progress: Callable = lambda *_: None
+) -> Manifest:
+    """Build a dataset from a folder (searched deep), or continue an interrupted build.
+
+    progress(done, total, file) is called after each file. Files that cannot be used are listed in the manifest with
+    their reasons; none of them stops the build. Raises DatasetError for an unreadable source, no usable image, or an
+    `out` that was built with other settings.
+    """
+    source, out = Path(source), Path(out)
+    if not source.is_dir():
+        raise DatasetError(f"{source}: no such folder")
+    _claim(out, settings)
+    files = sorted(p for p in source.rglob("*") if p.is_file() and p.suffix.lower() not in NOT_RAW)
+    refused, digests = [], {}
+    for path in files:
+        digest = raw.file_sha256(path)
+        name = str(path.relative_to(source))
+        if digest in digests:
+            refused.append({"file": name, "reason": f"duplicate of {digests[digest].relative_to(source)}"})
+        else:
+            digests[digest] = path
+    names = {path: (digest, str(path.relative_to(source))) for digest, path in digests.items()}
+    images = []
+    work = partial(_build_one, names=names, out=out, settings=settings)
+    for done, (path, result) in enumerate(map_isolated(work, names, jobs or os.cpu_count() or 1), 1):
+        if isinstance(result, Exception):
+            refused.append({"file": names[path][1], "reason": str(result).removeprefix(f"{path}: ")})
+        else:
+            images.append(result)
+        progress(done, len(names), names[path][1])
+    if not images:
+        raise DatasetError(f"{source}: no usable image among {len(files)} files")
+    images = _split(sorted(images, key=lambda r: r.id), settings.validation_share)
+    manifest = make_manifest(asdict(settings), images, sorted(refused, key=lambda r: r["file"]))
+    save_manifest(out, manifest)
+    return manifest
+
+
+def write_sharpest(out: Path, manifest: Manifest, count: int = 200) -> Path:
+    """Write the list of the training images with the highest Sobel score, sharpest first; training can filter by it."""
+    ranked = sorted(manifest.split("train"), key=lambda r: -r.sobel_p99)[:count]
+    path = Path(out) / f"top{count}_sharp.json"
+    rows = [{"id": r.id, "sobel_p99": r.sobel_p99, "laplacian_variance": r.laplacian_variance} for r in ranked]
+    write_json(path, rows)
+    return path
+
+
+def area_downsample(rgb: np.ndarray, factor: int) -> np.ndarray:
+    """[H, W, C] -> [H // factor, W // factor, C], means of factor x factor pixels; a rest at the far edges is cut."""
+    height, width = (n // factor * factor for n in rgb.shape[:2])
+    blocks = rgb[:height, :width].reshape(height // factor, factor, width // factor, factor, -1)
+    return blocks.mean((1, 3), dtype=np.float64).astype(np.float32)
+
+
+def cell_average(mosaic: np.ndarray, cfa: CFA) -> np.ndarray:
+    """Truth that no demosaicer touched: the mean of each colour over each whole CFA period.
+
+    mosaic: [H, W] -> [H // p, W // q, 3] float32 for a CFA with period (p, q).
+    """
+    p, q = cfa.period
+    height, width = mosaic.shape[0] // p * p, mosaic.shape[1] // q * q
+    cells = mosaic[:height, :width].reshape(height // p, p, width // q, q)
+    masks = cfa.masks(p, q)
+    sums = np.einsum("ypxq,cpq->yxc", cells, masks, dtype=np.float64, optimize=True)
+    return (sums / masks.sum((1, 2))).astype(np.float32)
+
+
+def _claim(out: Path, settings: BuildSettings) -> None:
+    """Settings are written first, so that a continued build cannot mix two kinds of truth."""
+    path = out / "settings.json"
+    wanted = asdict(settings)
+    if path.exists():
+        found = json.loads(path.read_text())
+        changed = [f"{k}: {found.get(k)} -> {v}" for k, v in wanted.items() if found.get(k) != v]
+        if changed:
+            raise DatasetError(f"{out} was built with other settings ({'; '.join(changed)}); give another --out")
+    write_json(path, wanted)
+
+
+def _split(images: list[ImageRecord], share: float) -> list[ImageRecord]:
+    """By a hash of each file, so that an image keeps its side when others come or go; each side gets at least one."""
+
+    def position(record: ImageRecord) -> float:
+        return int(hashlib.sha256(record.source_sha256.encode()).hexdigest()[:8], 16) / 2**32
+
+    first = min(images, key=position).id
+    last = max(images, key=position).id if len(images) > 1 else None
+    return [
+        replace(r, split="val" if (position(r) < share or r.id == first) and r.id != last else "train") for r in images
+    ]
+
+
+def _build_one(path: Path, *, names: dict, out: Path, settings: BuildSettings) -> ImageRecord:
+    digest, name = names[path]
+    image_id = f"{path.stem}-{digest[:8]}"
+    record_path = out / "records" / f"{image_id}.json"
+    if record_path.exists():
+        return record_from_dict(json.loads(record_path.read_text()))
+    make = _from_photograph if path.suffix.lower() in PHOTOGRAPHS else _from_raw
+    rgb, mosaic, facts = make(path, settings)
+    if min(rgb.shape[:2]) < MIN_SIDE:
+        raise Refused(f"only {rgb.shape[1]} x {rgb.shape[0]} pixels of truth; at least {MIN_SIDE} are needed")
+    balanced = rgb * np.asarray(facts["white_balance"], np.float32)
+    laplacian_variance, sobel_p99 = sharpness(balanced)
+    record = ImageRecord(
+        id=image_id,
+        source=name,
+        source_sha256=digest,
+        split="",
+        rgb=store_array(out, f"rgb/{image_id}.npy", rgb),
+        mosaic=None if mosaic is None else store_array(out, f"mosaic/{image_id}.npy", mosaic),
+        mean=float(balanced.mean(dtype=np.float64)),
+        laplacian_variance=laplacian_variance,
+        sobel_p99=sobel_p99,
+        **facts,
+    )
+    write_json(record_path, asdict(record))
+    return record
+
+
+def _from_raw(path: Path, settings: BuildSettings):
+    frame = raw.read_raw(path)
+    fault = frame_fault(frame.mosaic)
+    if fault:
+        raise Refused(fault)
+    top, left, height, width = frame.crop
+    area = (slice(top, top + height), slice(left, left + width))
+    cfa = frame.cfa.shift(top, left)
+    mosaic = frame.mosaic[area]
+    if settings.target == "cell":
+        rgb, algorithm = cell_average(mosaic, cfa), "cell"
+    else:
+        rgb, algorithm = raw.demosaic_file(path, settings.target)
+        rgb = rgb[area]
+        if settings.regime == "remosaic":
+            rgb = area_downsample(rgb, settings.downsample)
+    matrix = frame.xyz_to_camera
+    facts = {
+        "cfa": cfa.tile,
+        "white_balance": tuple(frame.white_balance.tolist()),
+        "xyz_to_camera": None if matrix is None else tuple(map(tuple, matrix.tolist())),
+        "algorithm": algorithm,
+        "camera": f"{frame.make} {frame.model}".strip(),
+        "iso": frame.iso,
+    }
+    return rgb, mosaic if settings.regime == "teacher" else None, facts
+
+
+def _from_photograph(path: Path, settings: BuildSettings):
+    """sRGB to linear, at full size: its white is the sensor's, and its mosaics are X-Trans at phase 0."""
+    if settings.regime == "teacher":
+        raise Refused("a photograph has no mosaic of its own: use the remosaic regime")
+    try:
+        rgb = read_photograph(path)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise Refused(f"unreadable image ({error})") from error
+    facts = {
+        "cfa": XTRANS.tile,
+        "white_balance": (1.0, 1.0, 1.0),
+        "xyz_to_camera": None,
+        "algorithm": "photograph",
+        "camera": "",
+        "iso": None,
+    }
+    return rgb, None, facts
+
+
+def read_photograph(path) -> np.ndarray:
+    """An sRGB image file (8 or 16 bit) as [H, W, 3] float32 linear RGB in 0..1. Raises OSError for unreadable files."""
+    if Path(path).suffix.lower() in (".tif", ".tiff", ".png"):
+        pixels = io.imread(path)
+    else:
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, 2)
+    top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
+    return srgb_to_linear(pixels[..., :3].astype(np.float32) / top).astype(np.float32)

@@ -1,0 +1,54 @@
+"""Work on many files in processes, where a crash in native code costs one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+
+
+class WorkerCrash(Exception):
+    """The process that worked on this item died."""
+
+
+def map_isolated(function: Callable, items: Iterable, jobs: int) -> Iterator[tuple]:
+    """Yield (item, result) as results come, in any order; a result is a WorkerCrash where the process died.
+
+    An exception that function raises is the result of its item. A broken pool does not say which item broke it: the
+    few that were under way are tried again, each alone, and the one that breaks its process again is the culprit.
+    """
+    waiting = iter(items)
+    suspects: list = []
+    while True:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            under_way: dict[Future, object] = {}
+            broken = False
+            while not broken:
+                for item in waiting:
+                    under_way[pool.submit(function, item)] = item
+                    if len(under_way) >= jobs:
+                        break
+                if not under_way:
+                    return
+                done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                for future in done:
+                    item = under_way.pop(future)
+                    if isinstance(future.exception(), BrokenProcessPool):
+                        suspects.append(item)
+                        broken = True
+                    else:
+                        yield item, future.exception() or future.result()
+            suspects.extend(under_way.values())
+        for item in suspects:
+            yield item, _alone(function, item)
+        suspects.clear()
+
+
+def _alone(function: Callable, item):
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        future = pool.submit(function, item)
+        error = future.exception()
+        if isinstance(error, BrokenProcessPool):
+            return WorkerCrash("the decoder crashed on this file")
+        return error or future.result()

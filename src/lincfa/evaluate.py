@@ -1,0 +1,177 @@
+"""Models x scenes -> rows of metrics. Used by the training loop and by the scripts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lincfa import metrics, raw
+from lincfa.cfa import CFA, RGGB, XTRANS
+from lincfa.checkpoint import find_weights, load_weights
+from lincfa.color import linear_to_srgb
+from lincfa.data import torture
+from lincfa.data.build import PHOTOGRAPHS, read_photograph
+from lincfa.data.dataset import Scene, validation_scenes
+from lincfa.infer import Demosaicer
+from lincfa.rawwriter import XYZ_TO_LINEAR_SRGB
+
+BORDER_PX = 24
+"""Ignored on each side, so that nobody is judged on how they treat a picture's edge."""
+LIBRAW_MODELS = {"bilinear": "linear", **{n: n for n in raw.ALGORITHMS if n not in ("linear", "ppg")}}
+REFERENCE = "markesteijn3"
+STEP = 1 / (16383 - 1024)
+"""Mosaics are 14-bit integers between black 1024 and white 16383: every model gets what LibRaw gets."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """demosaic: a scene's (mosaic, cfa, white_balance, xyz_to_camera) -> linear camera RGB [H, W, 3]."""
+
+    name: str
+    demosaic: Callable[[Scene], np.ndarray]
+
+
+def libraw_model(name: str) -> Model:
+    """One of LIBRAW_MODELS, run on a CFA DNG of the scene's mosaic with its white balance and colour matrix."""
+
+    def demosaic(scene: Scene) -> np.ndarray:
+        matrix = XYZ_TO_LINEAR_SRGB if scene.xyz_to_camera is None else scene.xyz_to_camera
+        return raw.demosaic_mosaic(scene.mosaic, scene.cfa, LIBRAW_MODELS[name], scene.white_balance, matrix)[0]
+
+    return Model(name, demosaic)
+
+
+def network_model(name: str, demosaicer: Demosaicer) -> Model:
+    return Model(name, lambda scene: demosaicer(scene.mosaic, scene.cfa, scene.white_balance))
+
+
+def load_model(name: str, device: str = "cpu") -> Model:
+    """By LibRaw's names (LIBRAW_MODELS), a checkpoint's path or a released model's name. Raises CheckpointError."""
+    if name in LIBRAW_MODELS:
+        return libraw_model(name)
+    return network_model(name, Demosaicer(load_weights(find_weights(name)).network, device=device))
+
+
+def load_suite(suite: str, path, family: str, count: int | None = None) -> Iterable[Scene]:
+    """The scenes of a suite, one at a time: 'raf' (a built dataset's validation images), 'truth' (a folder of sRGB
+    images) or 'torture' (a folder made by torture_v2.py). family: 'xtrans' or 'bayer'; count: at most so many.
+
+    Raises ValueError (DatasetError is one) for an unknown suite or one without scenes.
+    """
+    reference = {"xtrans": XTRANS, "bayer": RGGB}.get(family)
+    if reference is None:
+        raise ValueError(f"cfa is 'xtrans' or 'bayer', not {family!r}")
+    if suite == "raf":
+        return validation_scenes(path, family=family, count=count)
+    if suite == "truth":
+        files = (
+            sorted(p for p in Path(path).iterdir() if p.suffix.lower() in PHOTOGRAPHS) if Path(path).is_dir() else []
+        )
+        if not files:
+            raise ValueError(f"{path}: no folder with images (PNG, TIFF, WebP, JPEG)")
+        return (_mosaiced(p.stem, read_photograph(p), reference) for p in files[:count])
+    if suite == "torture":
+        scenes, info = torture.load(path)
+        chosen = range(min(count or len(scenes), len(scenes)))
+        scale = np.float32(info["scale"])
+        return (_mosaiced(f"{i:05d}", scenes[i] / scale, reference, group=torture.torture_type(i)) for i in chosen)
+    raise ValueError(f"unknown suite {suite!r}; there are: raf, truth, torture")
+
+
+def torture_samples(family: str, side_px: int) -> list[Scene]:
+    """Three torture scenes for pictures: a zone plate, a star and a Julia set."""
+    reference = XTRANS if family == "xtrans" else RGGB
+    return [
+        _mosaiced(f"torture {i}", torture.torture_scene(i, side_px), reference, torture.torture_type(i))
+        for i in (4, 6, 11)
+    ]
+
+
+def measure(rgb: np.ndarray, scene: Scene) -> dict[str, float]:
+    """The metrics of one demosaiced scene, on white-balanced linear camera values.
+
+    psnr_linear_db, psnr_srgb_db, psnr_{r,g,b}_db and ssim (of sRGB-coded values): both sides clipped to [0, 1], peak 1,
+    BORDER_PX cut. psnr_unclipped_db, texture, laplacian_variance, highlights_kept and false_colour: not clipped.
+    """
+    balance = scene.white_balance.astype(np.float64)
+    image, truth = rgb * balance, scene.rgb * balance
+    shown, wanted = np.clip(image, 0, 1), np.clip(truth, 0, 1)
+    border = BORDER_PX
+    channels = metrics.psnr_per_channel(shown, wanted, peak=1.0, border=border)
+    return {
+        "psnr_linear_db": metrics.psnr(shown, wanted, peak=1.0, border=border),
+        "psnr_srgb_db": metrics.psnr_srgb(shown, wanted, border=border),
+        **{f"psnr_{c}_db": float(v) for c, v in zip("rgb", channels, strict=True)},
+        "psnr_unclipped_db": metrics.psnr(image, truth, peak=1.0, border=border),
+        "ssim": metrics.ssim(linear_to_srgb(shown), linear_to_srgb(wanted), peak=1.0, border=border),
+        "texture": metrics.texture_score(image, truth, border=border),
+        "laplacian_variance": metrics.laplacian_variance(image, border=border),
+        "highlights_kept": metrics.highlights_kept(image, truth, border=border),
+        "false_colour": metrics.false_colour(image, truth, border=border),
+    }
+
+
+def evaluate(models: list[Model], scenes: Iterable[Scene], progress: Callable = lambda *_: None) -> list[dict]:
+    """One row for each scene and model: {'model', 'image', 'type' where the suite has kinds, metric: value, ...}.
+
+    progress(scene name) is called after each scene.
+    """
+    rows = []
+    for scene in scenes:
+        for model in models:
+            row = {"model": model.name, "image": scene.name}
+            if scene.group:
+                row["type"] = scene.group
+            rows.append(row | measure(model.demosaic(scene), scene))
+        progress(scene.name)
+    return rows
+
+
+def summarise(rows: list[dict]) -> dict:
+    """{'mean', 'spread', 'by_type'}: per model the mean over images (not over pixels), the standard deviation, the
+    number of images, and of those worse than Markesteijn-3 in psnr_linear_db where it was run.
+
+    Values that an image does not have (nan), and infinite ones, are left out of a mean.
+    """
+    names = list(dict.fromkeys(row["model"] for row in rows))
+    mean, spread, by_type = {}, {}, {}
+    reference = {r["image"]: r["psnr_linear_db"] for r in rows if r["model"] == REFERENCE}
+    for name in names:
+        own = [row for row in rows if row["model"] == name]
+        mean[name] = {"images": len(own), **_over(own, np.mean)}
+        spread[name] = _over(own, np.std)
+        if reference and name != REFERENCE:
+            worse = sum(row["psnr_linear_db"] < reference[row["image"]] for row in own)
+            mean[name]["worse_than_markesteijn3"] = worse
+        kinds = sorted({row["type"] for row in own if "type" in row})
+        if kinds:
+            by_type[name] = {k: _over([row for row in own if row["type"] == k], np.mean) for k in kinds}
+    return {"mean": mean, "spread": spread, **({"by_type": by_type} if by_type else {})}
+
+
+def json_safe(value):
+    """The same data with nan and infinity as None, which JSON lacks."""
+    if isinstance(value, dict):
+        return {k: json_safe(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [json_safe(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _mosaiced(name: str, rgb: np.ndarray, cfa: CFA, group: str = "") -> Scene:
+    """A balanced scene with the colours of linear sRGB, and its mosaic in 14-bit steps."""
+    mosaic = (np.rint(cfa.mosaic(rgb) / STEP) * STEP).astype(np.float32)
+    return Scene(name, mosaic, rgb, cfa, np.ones(3), XYZ_TO_LINEAR_SRGB, group)
+
+
+def _over(rows: list[dict], function) -> dict[str, float]:
+    result = {}
+    for key, value in rows[0].items():
+        if isinstance(value, float):
+            finite = [row[key] for row in rows if math.isfinite(row[key])]
+            result[key] = float(function(finite)) if finite else math.nan
+    return result

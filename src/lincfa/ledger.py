@@ -1,0 +1,176 @@
+"""The ledger of experiments: one docs/experiments/<id>.yaml each, read, validated, and filled from the files of runs.
+
+A YAML has two parts. Above the line `FACTS` people write; below it `record` puts what a run and its evaluations left in
+files. An experiment is `measured` here, or comes from the `seed`, the record that this project grew from: only a seed
+entry may hold typed figures (`reported`), only a measured one may hold runs and evaluations.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import statistics
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import yaml
+
+from lincfa.runfiles import Evaluation, LedgerError, Run, build, is_number, parse_mapping, read_evaluation, read_run
+
+FACTS = "# Facts, written by scripts/utils/experiments.py --record from files of the runs. Do not edit below this line."
+STATUSES = {
+    "success": ("✓", "works, and may be used"),
+    "wip": ("⚠️", "begun, not complete"),
+    "failed": ("✗", "run to its end and broken or worse: do not use; kept for what it teaches"),
+    "analysis": ("📊", "run to its end, results being studied"),
+    "planned": ("🔍", "not begun"),
+    "archived": ("📦", "replaced by a later experiment (a word of the seed's dashboard that its legend lacks)"),
+}
+REPORTED = {"suite", "psnr_db", "ssim", "texture", "hdr"}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One file of the ledger.
+
+    headline: the suite that the dashboard and the README quote. follows: ids of the experiments that this one takes up.
+    priority: place among the next experiments. reported: the seed's figures, as it gave them.
+    """
+
+    id: str
+    title: str
+    status: str
+    origin: str
+    date: str
+    version: str
+    variant: str
+    date_note: str | None = None
+    status_note: str | None = None
+    scripts: tuple = ()
+    checkpoint: str | None = None
+    log: str | None = None
+    question: str | None = None
+    approach: str | None = None
+    problem: str | None = None
+    lesson: str | None = None
+    caveat: str | None = None
+    next: str | None = None
+    artifacts: str = "-"
+    priority: int | None = None
+    follows: tuple = ()
+    headline: str = "truth:kodak24"
+    readme: bool = False
+    reported: dict | None = None
+    runs: tuple = ()
+    evaluations: tuple = ()
+
+    @property
+    def display_name(self) -> str:
+        """v{major}.{minor}_{variant}_{status}: for people; folders and logs carry the id, which has no status."""
+        return f"v{self.version}_{self.variant}_{self.status}"
+
+    def run_of(self, model: str) -> Run | None:
+        """The run that a model of an evaluation comes from: named like the run, or a file of its checkpoints.
+
+        The experiment's id or its checkpoint stands for the first run.
+        """
+        for run in self.runs:
+            if model in (run.name, run.folder, f"{run.folder}/best.pt"):
+                return run
+        return self.runs[0] if self.runs and model in (self.id, self.checkpoint) else None
+
+    def suites(self) -> dict[tuple[str, str], dict[str, dict]]:
+        """(suite, cfa) -> model -> its facts, from all evaluations."""
+        suites: dict[tuple[str, str], dict[str, dict]] = {}
+        for evaluation in self.evaluations:
+            suites.setdefault((evaluation.suite, evaluation.cfa), {}).update(evaluation.models)
+        return suites
+
+    def score(self, models: dict[str, dict]) -> tuple[dict, dict, list[Run]]:
+        """(mean, spread, runs) of one suite's models that are this experiment's own.
+
+        Mean and spread {metric: value} are over runs where there are several, else over images.
+        """
+        own: dict[str, dict] = {}
+        for model, facts in models.items():
+            if run := self.run_of(model):
+                own.setdefault(run.name, facts)
+        runs = [run for run in self.runs if run.name in own]
+        if len(runs) < 2:
+            facts = next(iter(own.values()), {"mean": {}, "spread": {}})
+            return facts["mean"], facts["spread"], runs
+        means = [facts["mean"] for facts in own.values()]
+        columns = {key: [mean.get(key) for mean in means] for key in means[0]}
+        whole = {key: values for key, values in columns.items() if all(map(is_number, values))}
+        mean = {key: statistics.fmean(values) for key, values in whole.items()}
+        return mean, {key: statistics.stdev(values) for key, values in whole.items()}, runs
+
+
+def load(folder: Path) -> list[Experiment]:
+    """Every experiment of a folder, newest first. Raises LedgerError, naming the file."""
+    paths = sorted(Path(folder).glob("*.yaml"))
+    experiments = [_parse(path.read_text(encoding="utf-8"), path) for path in paths]
+    known = {e.id for e in experiments}
+    for e in experiments:
+        if missing := sorted(set(e.follows) - known):
+            raise LedgerError(f"{e.id}.yaml: follows {', '.join(missing)}, of which there is no file")
+    return sorted(experiments, key=lambda e: e.date, reverse=True)
+
+
+def record(path: Path, log_dir: Path, evaluation_files: list[Path]) -> Experiment:
+    """Write the facts of one run into docs/experiments/<id>.yaml; what people wrote there stays byte for byte.
+
+    log_dir: logs/<name>, with config.yaml and provenance.yaml; an earlier run of that name is replaced, so each seed
+    takes one call. evaluation_files: JSON of scripts/utils/evaluate.py; a model's newest figures for a suite win.
+    Raises LedgerError, and writes nothing, when a file lacks a fact or no evaluation holds the run's model.
+    """
+    path = Path(path).resolve()
+    root = path.parents[2]
+    text = path.read_text(encoding="utf-8")
+    old = _parse(text, path)
+    run = read_run(Path(log_dir).resolve(), root)
+    runs = [*(r for r in old.runs if r.name != run.name), run]
+    evaluations = list(old.evaluations)
+    added = [read_evaluation(Path(file).resolve(), root) for file in evaluation_files]
+    for new in added:
+        evaluations = [*(_without(v, new) for v in evaluations), new]
+    facts = {"runs": [asdict(r) for r in runs], "evaluations": [asdict(v) for v in evaluations if v.models]}
+    dumped = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=1000)
+    text = f"{text.split(FACTS)[0].rstrip()}\n\n{FACTS}\n{dumped}"
+    experiment = _parse(text, path)
+    if added and run not in [experiment.run_of(model) for new in added for model in new.models]:
+        files = ", ".join(new.file for new in added)
+        raise LedgerError(f"{files}: no model is {run.name} or {run.folder}/best.pt")
+    path.write_text(text, encoding="utf-8")
+    return experiment
+
+
+def _parse(text: str, path: Path) -> Experiment:
+    found = parse_mapping(text, path)
+    if isinstance(found.get("date"), datetime.date):
+        found["date"] = found["date"].isoformat()
+    for key, cls in (("runs", Run), ("evaluations", Evaluation)):
+        found[key] = [build(cls, part, path) for part in found.get(key) or ()]
+    e = build(Experiment, found, path)
+    requirements = {
+        f"id {e.id!r} is not the file's name": e.id == path.stem,
+        f"id {e.id!r} carries a status": not e.id.endswith(tuple(f"_{s}" for s in STATUSES)),
+        f"unknown status {e.status!r}": e.status in STATUSES,
+        f"unknown origin {e.origin!r}": e.origin in ("measured", "seed"),
+        f"version {e.version!r} is not major.minor": re.fullmatch(r"\d+\.\d+", e.version),
+        f"variant {e.variant!r} is not in small letters": re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", e.variant),
+        f"date {e.date!r} is not year-month-day": re.fullmatch(r"\d{4}-\d\d-\d\d", e.date),
+        "typed figures (reported) are for the seed's entries alone": e.origin == "seed" or e.reported is None,
+        f"reported holds other keys than {', '.join(sorted(REPORTED))}": set(e.reported or ()) <= REPORTED,
+        "a seed entry holds no runs of this project": e.origin == "measured" or not (e.runs or e.evaluations),
+    }
+    for message, holds in requirements.items():
+        if not holds:
+            raise LedgerError(f"{path.name}: {message}")
+    return e
+
+
+def _without(old: Evaluation, new: Evaluation) -> Evaluation:
+    """An evaluation less the models whose figures for the same suite are in a newer one."""
+    same = (old.suite, old.cfa) == (new.suite, new.cfa)
+    return replace(old, models={m: facts for m, facts in old.models.items() if not (same and m in new.models)})

@@ -1,0 +1,42 @@
+"""Networks by name, and what every network takes and gives.
+
+    forward(mosaic [B, 1, H, W], masks [B, 3, H, W]) -> rgb [B, 3, H, W]
+
+Linear light, white balanced (grey is equal), black = 0, scaled by `normalising_gain`; H and W are multiples of
+`network.multiple`, and samples further than `network.margin` from a pixel do not reach it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from lincfa.models.unet import UNet
+
+ARCHITECTURES = {"unet": UNet}
+MIDDLE_GREY = 0.18
+
+
+def build(name: str, **kwargs) -> nn.Module:
+    """A network with fresh weights. Raises ValueError for an unknown name or an argument it does not take."""
+    if name not in ARCHITECTURES:
+        raise ValueError(f"unknown network {name!r}; there are: {', '.join(ARCHITECTURES)}")
+    try:
+        return ARCHITECTURES[name](**kwargs)
+    except TypeError as error:
+        raise ValueError(f"network {name!r}: {error}") from error
+
+
+def normalising_gain(mean: float) -> float:
+    """The power of two that brings a picture's mean to within half a stop of middle grey; 1 for a black picture.
+
+    A power of two, so that pictures that differ by whole stops give the same numbers to the network, bit for bit.
+    """
+    if not mean > 0:
+        return 1.0
+    return 2.0 ** round(math.log2(MIDDLE_GREY / mean))
+
+
+def parameter_count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())

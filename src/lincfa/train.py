@@ -1,0 +1,270 @@
+"""The one training loop, and its configs. Time is counted in images seen."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from lincfa.config import override, to_dict
+from lincfa.data.augment import AugmentConfig
+from lincfa.data.dataset import PatchSet, Scene, validation_scenes
+from lincfa.evaluate import evaluate, network_model, summarise, torture_samples
+from lincfa.figures import training_panel
+from lincfa.infer import Demosaicer
+from lincfa.losses import V4_WEIGHTS, WeightedLoss
+from lincfa.models import parameter_count
+from lincfa.provenance import command_line, git_commit, machine
+from lincfa.runlog import RunLog, Window
+from lincfa.runtime import join_group, pick_device
+from lincfa.trainstate import TrainingError, TrainState
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """See lincfa.data.dataset.PatchSet. validation_px: side of the fixed crops, of validation_count images."""
+
+    folder: str = "data/v4"
+    family: str = "xtrans"
+    sharpest: str | None = None
+    torture_folder: str | None = None
+    torture_fraction: float = 0.0
+    patch_px: int = 96
+    validation_px: int = 192
+    validation_count: int = 24
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW (Loshchilov and Hutter 2019): linear warm-up, then cosine to last_lr_share of lr. clip_norm: of the
+    gradient. ema_halflife_images: of the weights' average, shortened to a tenth of what was seen at the start."""
+
+    lr: float = 1e-3
+    last_lr_share: float = 0.01
+    warmup_images: int = 2000
+    weight_decay: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip_norm: float = 1.0
+    ema_halflife_images: int = 8000
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """name: of logs; checkpoint_folder: under checkpoints/. model: {'name': ..., arguments}. loss: {name: weight}.
+    start_from: weights of a checkpoint or released model to start from. precision: 'fp32', 'bf16' or 'fp16' (autocast).
+    """
+
+    name: str
+    checkpoint_folder: str
+    images: int
+    batch: int = 16
+    seed: int = 0
+    model: dict = field(default_factory=lambda: {"name": "unet", "width": 64, "norm": "batch"})
+    loss: dict = field(default_factory=lambda: dict(V4_WEIGHTS))
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    start_from: str | None = None
+    precision: str = "fp32"
+    channels_last: bool = False
+    log_every_images: int = 1600
+    validate_every_images: int = 16000
+    device: str = "auto"
+    workers: int = 1
+    save_every_s: float = 120.0
+
+
+def main(config: TrainConfig, doc: str | None = None) -> int:
+    """The command line of every recipe: --data DIR, --set key=value ..., then train. Returns an exit status."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", metavar="DIR", help=f"a built dataset (default: {config.data.folder})")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. model.width=32 images=1e6")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        changes = [f"data.folder={args.data}"] if args.data else []
+        train(override(config, changes + args.set))
+    except ValueError as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("train: stopped; the same command continues", file=sys.stderr)
+        return 130
+    return 0
+
+
+def learning_rate(config: OptimConfig, images: float, total: int) -> float:
+    """Warm-up from 0, then half a cosine down to last_lr_share."""
+    if images < config.warmup_images:
+        return config.lr * images / config.warmup_images
+    done = min(1.0, (images - config.warmup_images) / max(1, total - config.warmup_images))
+    return config.lr * (config.last_lr_share + (1 - config.last_lr_share) * (1 + math.cos(math.pi * done)) / 2)
+
+
+def train(config: TrainConfig, root: Path = Path()) -> None:
+    """Train, or continue, until config.images have been seen; see runlog and checkpoint for what is written.
+
+    Raises TrainingError for a changed config, a loss that is not finite or settings that do not fit, DatasetError and
+    CheckpointError for files. SIGTERM and Ctrl-C save the state first (KeyboardInterrupt).
+    """
+    rank, world = join_group()
+    if config.images % config.batch or config.batch % world:
+        raise TrainingError(f"images ({config.images}) come in batches of {config.batch}, on {world} processes alike")
+    device = pick_device(config.device, rank)
+    data = config.data
+    patches = PatchSet(
+        data.folder,
+        patch_px=data.patch_px,
+        config=data.augment,
+        seed=config.seed,
+        family=data.family,
+        sharpest=data.sharpest,
+        torture_folder=data.torture_folder,
+        torture_fraction=data.torture_fraction,
+        device=device if device.startswith("cuda") else "cpu",
+    )
+    run = TrainState(config, device, root, patches.data_sha256)
+    if run.images >= config.images:
+        print(f"{config.name}: all {config.images} images were seen before; nothing to do")
+        return
+    log = RunLog(root / "logs", config.name, to_dict(config), run.images) if rank == 0 else None
+    try:
+        _loop(config, run, patches, log, rank, world)
+    finally:
+        if log:
+            log.close()
+        if world > 1:
+            dist.destroy_process_group()
+
+
+class _Steps(Dataset):
+    """Step -> this process's share of its batch. Numbers go round the processes, so N does not change the order."""
+
+    def __init__(self, patches: PatchSet, batch: int, rank: int, world: int):
+        self.patches, self.batch, self.rank, self.world = patches, batch, rank, world
+
+    def __getitem__(self, step: int):
+        made = self.patches.batch(range(step * self.batch + self.rank, (step + 1) * self.batch, self.world))
+        return made.mosaic, made.masks, made.truth
+
+
+def _loop(config: TrainConfig, run: TrainState, patches: PatchSet, log: RunLog | None, rank: int, world: int) -> None:
+    family, scenes = config.data.family, []
+    if log:
+        data = config.data
+        scenes = validation_scenes(data.folder, family=family, side_px=data.validation_px, count=data.validation_count)
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        log.say(f"{config.name}: {parameter_count(run.network):,} parameters on {run.device}, from {run.images} images")
+    network = nn.parallel.DistributedDataParallel(run.network) if world > 1 else run.network
+    criterion = WeightedLoss(config.loss)
+    first, last = run.images // config.batch, config.images // config.batch
+    on_device = patches.device.type != "cpu"
+    loader = DataLoader(
+        _Steps(patches, config.batch, rank, world),
+        batch_size=None,
+        sampler=range(first, last),
+        num_workers=0 if on_device else config.workers,
+        worker_init_fn=_quiet_worker,
+    )
+    batches = iter(loader)
+    kind, dtype = run.device.split(":")[0], {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.precision)
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    window = Window()
+    saved = time.monotonic()
+    try:
+        for _ in range(first, last):
+            clock = time.monotonic()
+            mosaic, masks, truth = (t.to(run.device) for t in next(batches))
+            window.wait_s += time.monotonic() - clock
+            run.network.train()
+            rate = learning_rate(config.optim, run.images + config.batch, config.images)
+            for group in run.optimizer.param_groups:
+                group["lr"] = rate
+            with torch.autocast(kind, dtype, enabled=dtype is not None):
+                output = network(mosaic.contiguous(memory_format=layout), masks.contiguous(memory_format=layout))
+            loss, parts = criterion(output.float(), truth)
+            if not torch.isfinite(loss):
+                raise TrainingError(f"{config.name}: loss is {loss.item()} after {run.images} images")
+            run.scaler.scale(loss).backward()
+            run.scaler.unscale_(run.optimizer)
+            nn.utils.clip_grad_norm_(run.network.parameters(), config.optim.clip_norm)
+            run.scaler.step(run.optimizer)
+            run.scaler.update()
+            run.optimizer.zero_grad(set_to_none=True)
+            run.images += config.batch
+            run.update_average()
+            step_s = time.monotonic() - clock
+            run.seconds += step_s
+            window.add(step_s, {"loss": loss.detach(), **parts})
+            if not log:
+                continue
+            if run.images % config.log_every_images == 0 or run.images == config.images:
+                values = window.close(config.batch) | {"lr": rate}
+                log.metrics("train", run.images, values)
+                left_s = (config.images - run.images) / values["images_per_s"]
+                log.say(
+                    f"{run.images:,}/{config.images:,} images, loss {values['loss']:.5f}, lr {rate:.2e}, "
+                    f"{values['images_per_s']:.1f} images/s, data wait {100 * values['data_wait']:.1f} %, "
+                    f"{left_s / 60:.0f} min left"
+                )
+            if run.images % config.validate_every_images == 0 or run.images == config.images:
+                _validate(config, run, scenes, log)
+                log.provenance(_facts(config, run, started))
+                run.save()
+                saved = time.monotonic()
+            elif time.monotonic() - saved > config.save_every_s:
+                run.save()
+                saved = time.monotonic()
+    except KeyboardInterrupt:
+        if log:
+            run.save()
+            log.say(f"stopped after {run.images:,} images; the same command continues")
+        raise
+
+
+def _validate(config: TrainConfig, run: TrainState, scenes: list[Scene], log: RunLog) -> None:
+    demosaicer = Demosaicer(run.average, device=run.device)
+    rows = evaluate([network_model(config.name, demosaicer)], scenes)
+    mean = summarise(rows)["mean"][config.name]
+    scores = {k: v for k, v in mean.items() if k != "images" and math.isfinite(v)}
+    best = run.keep_if_best(scores)
+    log.metrics("val", run.images, scores)
+    log.say(
+        f"validation: {scores['psnr_linear_db']:.2f} dB linear, {scores['psnr_srgb_db']:.2f} dB sRGB-coded, "
+        f"SSIM {scores['ssim']:.4f}{' (best)' if best else ''}"
+    )
+    shown = scenes[:4] + torture_samples(config.data.family, config.data.validation_px)
+    log.panel(run.images, training_panel(shown, [demosaicer(s.mosaic, s.cfa, s.white_balance) for s in shown]))
+
+
+def _facts(config: TrainConfig, run: TrainState, started: str) -> dict:
+    return {
+        "commit": git_commit(),
+        "command": command_line(),
+        "data": {"path": config.data.folder, "sha256": run.identity["data_sha256"]},
+        "seed": config.seed,
+        "device": run.device,
+        "machine": machine(),
+        "started": started,
+        "parameters": parameter_count(run.network),
+        "images": run.images,
+        "seconds": round(run.seconds, 1),
+        "best_images": run.best["images"],
+        "best_psnr_linear_db": run.best["psnr_linear_db"],
+    }
+
+
+def _quiet_worker(_: int) -> None:
+    """A worker takes one core, and leaves Ctrl-C to the process that saves."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,85 @@
+"""What a training run carries from step to step, and keeps between processes."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from lincfa.checkpoint import BEST, STATE, find_weights, load_state, load_weights, save_state, save_weights
+from lincfa.config import difference, to_dict
+from lincfa.models import build
+from lincfa.provenance import git_commit
+
+if TYPE_CHECKING:
+    from lincfa.train import TrainConfig
+
+FREE_TO_CHANGE = {"device", "workers", "save_every_s"}
+"""Settings that a resumed run may change: they do not decide what is learnt."""
+
+
+class TrainingError(ValueError):
+    """A run that cannot go on; the message says why."""
+
+
+class TrainState:
+    """All that changes while training, on its way to and from state.pt."""
+
+    def __init__(self, config: TrainConfig, device: str, root: Path, data_sha256: str):
+        self.config, self.device = config, device
+        self.folder = root / "checkpoints" / config.checkpoint_folder
+        torch.manual_seed(config.seed)
+        self.network = build(**config.model)
+        if config.start_from:
+            self.network.load_state_dict(load_weights(find_weights(config.start_from, root)).network.state_dict())
+        layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        self.network.to(device, memory_format=layout)
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        optim = config.optim
+        decay = [p for p in self.network.parameters() if p.ndim > 1]
+        other = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups = [{"params": decay, "weight_decay": optim.weight_decay}, {"params": other, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas)
+        self.scaler = torch.amp.GradScaler(device.split(":")[0], enabled=config.precision == "fp16")
+        self.images, self.seconds, self.best = 0, 0.0, {"psnr_linear_db": -math.inf, "images": 0}
+        self.identity = {"config": to_dict(config), "data_sha256": data_sha256}
+        if (self.folder / STATE).exists():
+            self._resume(load_state(self.folder / STATE))
+
+    def _resume(self, state: dict) -> None:
+        changed = difference(state["identity"], self.identity)
+        changed = {k: v for k, v in changed.items() if k.removeprefix("config.") not in FREE_TO_CHANGE}
+        if changed:
+            text = "; ".join(f"{k.removeprefix('config.')}: {a} -> {b}" for k, (a, b) in changed.items())
+            raise TrainingError(f"{self.folder} holds a run with other settings ({text}); give another name")
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.images, self.seconds, self.best = state["images"], state["seconds"], state["best"]
+
+    def save(self) -> None:
+        parts = ("network", "average", "optimizer", "scaler")
+        state = {name: getattr(self, name).state_dict() for name in parts}
+        facts = {"images": self.images, "seconds": self.seconds, "best": self.best, "identity": self.identity}
+        save_state(self.folder / STATE, state | facts)
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """Exponential moving average of weights and buffers, counted in images (Karras et al. 2024, EDM2)."""
+        halflife = min(self.config.optim.ema_halflife_images, self.images / 10)
+        keep = 0.5 ** (self.config.batch / max(halflife, 1e-9))
+        for mean, now in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
+            mean.lerp_(now, 1 - keep) if mean.is_floating_point() else mean.copy_(now)
+
+    def keep_if_best(self, scores: dict) -> bool:
+        if scores["psnr_linear_db"] <= self.best["psnr_linear_db"]:
+            return False
+        self.best = {"psnr_linear_db": scores["psnr_linear_db"], "images": self.images}
+        facts = {"images": self.images, "validation": scores, "name": self.config.name, "commit": git_commit()}
+        facts |= {"data_sha256": self.identity["data_sha256"], "seed": self.config.seed}
+        save_weights(self.folder / BEST, self.config.model, self.average.state_dict(), self.config.data.family, facts)
+        return True
