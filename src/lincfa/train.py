@@ -24,7 +24,7 @@ from lincfa.figures import training_panel
 from lincfa.infer import Demosaicer
 from lincfa.losses import V4_WEIGHTS, WeightedLoss
 from lincfa.models import parameter_count
-from lincfa.provenance import command_line, git_commit, machine
+from lincfa.provenance import command_line, machine
 from lincfa.runlog import RunLog, Window
 from lincfa.runtime import join_group, pick_device
 from lincfa.trainstate import TrainingError, TrainState
@@ -249,7 +249,7 @@ def _validate(config: TrainConfig, run: TrainState, scenes: list[Scene], log: Ru
 
 def _facts(config: TrainConfig, run: TrainState, started: str) -> dict:
     return {
-        "commit": git_commit(),
+        "commit": ", ".join(run.commits),
         "command": command_line(),
         "data": {"path": config.data.folder, "sha256": run.identity["data_sha256"]},
         "seed": config.seed,

@@ -45,6 +45,7 @@ class TrainState:
         self.optimizer = torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas)
         self.scaler = torch.amp.GradScaler(device.split(":")[0], enabled=config.precision == "fp16")
         self.images, self.seconds, self.best = 0, 0.0, {"psnr_linear_db": -math.inf, "images": 0}
+        self.commits = [git_commit() or "no repository"]
         self.identity = {"config": to_dict(config), "data_sha256": data_sha256}
         if (self.folder / STATE).exists():
             self._resume(load_state(self.folder / STATE))
@@ -60,11 +61,13 @@ class TrainState:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.images, self.seconds, self.best = state["images"], state["seconds"], state["best"]
+        self.commits = list(dict.fromkeys(state["commits"] + self.commits))
 
     def save(self) -> None:
         parts = ("network", "average", "optimizer", "scaler")
         state = {name: getattr(self, name).state_dict() for name in parts}
         facts = {"images": self.images, "seconds": self.seconds, "best": self.best, "identity": self.identity}
+        facts["commits"] = self.commits
         save_state(self.folder / STATE, state | facts)
 
     @torch.no_grad()
@@ -79,7 +82,8 @@ class TrainState:
         if scores["psnr_linear_db"] <= self.best["psnr_linear_db"]:
             return False
         self.best = {"psnr_linear_db": scores["psnr_linear_db"], "images": self.images}
-        facts = {"images": self.images, "validation": scores, "name": self.config.name, "commit": git_commit()}
+        facts = {"images": self.images, "validation": scores, "name": self.config.name}
+        facts["commit"] = ", ".join(self.commits)
         facts |= {"data_sha256": self.identity["data_sha256"], "seed": self.config.seed}
         save_weights(self.folder / BEST, self.config.model, self.average.state_dict(), self.config.data.family, facts)
         return True

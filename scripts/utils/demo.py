@@ -1,0 +1,78 @@
+"""The whole v4 path on an embedded default: RAF files -> dataset -> training -> one table.
+
+    make demo        (or: python scripts/utils/demo.py)
+
+RAF files are written from procedural scenes and the photographs that scikit-image carries, so nothing is downloaded.
+About six minutes on two CPU cores, three of them training. What is there already is not made again.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from lincfa.evaluate import load_model, load_suite
+from lincfa.figures import crop_row, labelled_panel
+
+HERE = Path("data/demo")
+NETWORK = "checkpoints/experiments/demo/best.pt"
+MODELS = [NETWORK, "bilinear", "vng", "markesteijn1", "markesteijn3"]
+PANEL = HERE / "panel.png"
+TRAINING = ["name=demo", "checkpoint_folder=experiments/demo", "images=9600", "validate_every_images=3200"]
+TRAINING += ["optim.warmup_images=800", "optim.ema_halflife_images=1000", "precision=bf16", "channels_last=true"]
+
+
+def main() -> int:
+    rafs, dataset, torture = HERE / "rafs", HERE / "v4", HERE / "torture"
+    step("utils/make_rafs.py", "--demo", "--out", rafs)
+    step("utils/build_dataset_v4.py", "--raw", rafs, "--out", dataset, "--validation-share", "0.25")
+    step("utils/torture_v2.py", "--out", torture, "--count", "65")
+    step("train/train_v4.py", "--data", dataset, "--set", *TRAINING)
+    for suite, path in (("raf", dataset), ("torture", torture)):
+        step("utils/evaluate.py", "--models", *MODELS, "--suite", f"{suite}={path}", "--json", HERE / f"{suite}.json")
+    write_panel(dataset)
+    Console().print(table())
+    print("training log  logs/train_demo.log")
+    print("TensorBoard   .venv/bin/tensorboard --logdir logs")
+    print(f"checkpoint    {NETWORK}")
+    print(f"pictures      {PANEL} (each model: input, output, truth, difference), logs/demo/panel.png")
+    return 0
+
+
+def step(script: str, *args) -> None:
+    command = [sys.executable, f"scripts/{script}", *map(str, args)]
+    print(f"\n$ python {' '.join(command[1:])}", flush=True)
+    done = subprocess.run(command)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def table() -> Table:
+    """Both suites side by side, best on the validation RAFs first."""
+    means = {suite: json.loads((HERE / f"{suite}.json").read_text())["mean"] for suite in ("raf", "torture")}
+    shown = Table(title="PSNR of linear / sRGB-coded values, dB")
+    for heading in ("model", f"validation RAFs ({means['raf'][MODELS[1]]['images']})", "torture set", "SSIM (RAFs)"):
+        shown.add_column(heading, justify="left" if heading == "model" else "right")
+    for name in sorted(MODELS, key=lambda n: -means["raf"][n]["psnr_linear_db"]):
+        pairs = [f"{m[name]['psnr_linear_db']:.2f} / {m[name]['psnr_srgb_db']:.2f}" for m in means.values()]
+        label = "v4, trained just now" if name == NETWORK else f"{name} (LibRaw)"
+        shown.add_row(label, *pairs, f"{means['raf'][name]['ssim']:.4f}")
+    return shown
+
+
+def write_panel(dataset: Path) -> None:
+    scene = max(load_suite("raf", dataset, "xtrans"), key=lambda s: float(np.abs(np.diff(s.mosaic, axis=0)).mean()))
+    rows = []
+    for name in (NETWORK, "bilinear", "markesteijn3"):
+        row = crop_row(scene, load_model(name).demosaic(scene))
+        rows.append((f"{name} on {scene.name}: input | output | truth | difference", row))
+    Image.fromarray(labelled_panel(rows)).save(PANEL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
