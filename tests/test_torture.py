@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lincfa.color import linear_to_srgb
-from lincfa.data import torture
+from lincfa.data import torture, torture_patterns
 from lincfa.data.torture import TYPES, has_highlight, scene_hash, torture_contrast, torture_scene, torture_type
 
 SIZE = 32
@@ -95,8 +95,8 @@ def test_luma_scenes_are_partly_grey(scenes):
 def test_pixels_are_the_area_mean_of_a_drawing_without_anti_aliasing(kind, monkeypatch):
     indices = [TYPES.index(kind) + 13 * number for number in range(6)]
     drawn = [torture_scene(index, SIZE) for index in indices]
-    monkeypatch.setattr(torture, "SAMPLES", 24)
-    monkeypatch.setattr(torture, "_step", lambda distance: (distance > 0).astype(float))
+    monkeypatch.setattr(torture_patterns, "SAMPLES", 24)
+    monkeypatch.setattr(torture_patterns, "_step", lambda distance: (distance > 0).astype(float))
     for index, scene in zip(indices, drawn, strict=True):
         exact = torture_scene(index, SIZE)
         error = np.abs(scene - exact).max(axis=2) / np.ptp(exact, axis=(0, 1)).max()

@@ -3,7 +3,7 @@
     make demo        (or: python scripts/utils/demo.py)
 
 RAF files are written from procedural scenes and the photographs that scikit-image carries, so nothing is downloaded.
-About six minutes on two CPU cores, three of them training. What is there already is not made again.
+About eight minutes on two CPU cores, three of them training. What is there already is not made again.
 """
 
 import json
@@ -11,13 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
-
-from lincfa.evaluate import load_model, load_suite
-from lincfa.figures import crop_row, labelled_panel
 
 HERE = Path("data/demo")
 NETWORK = "checkpoints/experiments/demo/best.pt"
@@ -35,7 +30,8 @@ def main() -> int:
     step("train/train_v4.py", "--data", dataset, "--set", *TRAINING)
     for suite, path in (("raf", dataset), ("torture", torture)):
         step("utils/evaluate.py", "--models", *MODELS, "--suite", f"{suite}={path}", "--json", HERE / f"{suite}.json")
-    write_panel(dataset)
+    pictures = ["--models", NETWORK, "markesteijn3", "--suite", f"raf={dataset}", "--zoom", "2", "--out", PANEL]
+    step("utils/panel.py", *pictures)
     Console().print(table())
     print("training log  logs/train_demo.log")
     print("TensorBoard   .venv/bin/tensorboard --logdir logs")
@@ -63,15 +59,6 @@ def table() -> Table:
         label = "v4, trained just now" if name == NETWORK else f"{name} (LibRaw)"
         shown.add_row(label, *pairs, f"{means['raf'][name]['ssim']:.4f}")
     return shown
-
-
-def write_panel(dataset: Path) -> None:
-    scene = max(load_suite("raf", dataset, "xtrans"), key=lambda s: float(np.abs(np.diff(s.mosaic, axis=0)).mean()))
-    rows = []
-    for name in (NETWORK, "bilinear", "markesteijn3"):
-        row = crop_row(scene, load_model(name).demosaic(scene))
-        rows.append((f"{name} on {scene.name}: input | output | truth | difference", row))
-    Image.fromarray(labelled_panel(rows)).save(PANEL)
 
 
 if __name__ == "__main__":

@@ -54,9 +54,9 @@ def load_weights(path) -> Weights:
     try:
         network = build(**data["model"])
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in data["weights"].items()})
-    except (KeyError, ValueError, RuntimeError) as error:
+        return Weights(network.eval(), data["family"], data["facts"])
+    except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: weights do not fit their network ({error})") from error
-    return Weights(network.eval(), data["family"], data["facts"])
 
 
 def find_weights(name: str, root: Path = Path()) -> Path:

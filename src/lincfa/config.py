@@ -40,7 +40,10 @@ def override(config, assignments: list[str]):
             place = place.get(parent) if isinstance(place, dict) else None
         if not isinstance(place, dict):
             raise ConfigError(f"unknown setting {path}")
-        place[last] = yaml.safe_load(text)
+        try:
+            place[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path} is no YAML: {text!r}") from error
     return from_dict(type(config), data)
 
 
@@ -66,9 +69,11 @@ def _typed(kind, value, key: str):
         return tuple(_typed(a, v, key) for a, v in zip(args, value, strict=True))
     if origin is dict:
         kind = dict
-    if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
-        try:  # YAML reads 1e-4 as text
-            return float(value)
+    if kind in (int, float) and isinstance(value, (int, float, str)) and not isinstance(value, (bool, kind)):
+        try:  # YAML reads 1e-4 and 1e6 as text
+            number = float(value)
+            if kind is float or number.is_integer():
+                return kind(number)
         except ValueError:
             pass
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):

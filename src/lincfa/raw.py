@@ -132,18 +132,23 @@ def algorithm_that_runs(requested: str, family: str) -> str:
 
 
 def demosaic_file(path, algorithm: str) -> tuple[np.ndarray, str]:
-    """Run one of LibRaw's demosaicers on a raw file.
+    """`demosaic_frame` of `read_raw`, and what they raise."""
+    return demosaic_frame(read_raw(path), algorithm)
+
+
+def demosaic_frame(frame: RawFrame, algorithm: str) -> tuple[np.ndarray, str]:
+    """Run one of LibRaw's demosaicers on a frame's raw file.
 
     Returns (rgb, name): [H, W, 3] float32 linear camera RGB of the visible area, black = 0, white = 1, not white
     balanced, above 1.0 where the file is above white, clamped at 0 by LibRaw; and the algorithm that really ran.
     The data are white-balanced for LibRaw, whose algorithms weigh edges on balanced values, and un-balanced again.
     Raises RawError for the file, ValueError for the algorithm.
     """
-    frame = read_raw(path)
     if min(frame.mosaic.shape) < MIN_LIBRAW_SIDE or frame.pixel_aspect != 1:  # LibRaw would stretch the latter
         matrix = XYZ_TO_LINEAR_SRGB if frame.xyz_to_camera is None else frame.xyz_to_camera
         return demosaic_mosaic(frame.mosaic, frame.cfa, algorithm, frame.white_balance, matrix)
-    return _run_libraw(frame.path, algorithm, frame), algorithm_that_runs(algorithm, frame.cfa.family)
+    name = algorithm_that_runs(algorithm, frame.cfa.family)
+    return _run_libraw(frame, algorithm), name
 
 
 def demosaic_mosaic(
@@ -154,7 +159,7 @@ def demosaic_mosaic(
     mosaic: [H, W] linear, black = 0, white = 1, unbalanced; values in -0.06 .. 4 are exact to half a 14-bit step,
     brighter frames are halved first until they fit. Small frames are padded in phase and cropped again.
     white_balance: [3]. xyz_to_camera: [3, 3]; Markesteijn weighs directions in CIELab through it.
-    Returns and raises as `demosaic_file`.
+    Returns and raises as `demosaic_frame`.
     """
     name = algorithm_that_runs(algorithm, cfa.family)
     black, white = 1024, 16383
@@ -175,7 +180,7 @@ def demosaic_mosaic(
             white_balance=white_balance,
             xyz_to_camera=xyz_to_camera,
         )
-        rgb = _run_libraw(path, algorithm, read_raw(path))
+        rgb = _run_libraw(read_raw(path), algorithm)
     return rgb[top : top + height, left : left + width] / np.float32(scale), name
 
 
@@ -184,10 +189,10 @@ def file_sha256(path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _run_libraw(path: Path, algorithm: str, frame: RawFrame) -> np.ndarray:
+def _run_libraw(frame: RawFrame, algorithm: str) -> np.ndarray:
     """LibRaw's 16-bit output on frame's scale. Its largest multiplier is 1 and its white the frame's largest value, so
     that nothing is clipped; its one white for all channels is turned into the frame's white of each."""
-    with _open(path) as raw:
+    with _open(frame.path) as raw:
         darkest = float(np.min(raw.black_level_per_channel))
         saturation = int(np.ceil((frame.white_adu - darkest) * max(1.0, frame.mosaic.max())))  # black subtracted
         try:
@@ -198,7 +203,7 @@ def _run_libraw(path: Path, algorithm: str, frame: RawFrame) -> np.ndarray:
                 user_sat=saturation,
             )
         except rawpy.LibRawError as error:
-            raise RawError(f"{path}: LibRaw could not demosaic it ({_reason(error)})") from error
+            raise RawError(f"{frame.path}: LibRaw could not demosaic it ({_reason(error)})") from error
     multipliers = frame.white_balance / frame.white_balance.max()
     return out * (saturation / 65535 / multipliers / (frame.white_adu - frame.black_adu)).astype(np.float32)
 

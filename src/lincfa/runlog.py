@@ -30,8 +30,10 @@ class RunLog:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         self._metrics = self.folder / "metrics.jsonl"
-        self._metrics.write_text("".join(json.dumps(r) + "\n" for r in self.rows() if r["images"] <= images_seen))
-        self._board = SummaryWriter(str(self.folder), purge_step=images_seen or None)
+        part = self._metrics.with_suffix(".part")
+        part.write_text("".join(json.dumps(r) + "\n" for r in self.rows() if r["images"] <= images_seen))
+        part.replace(self._metrics)
+        self._board = SummaryWriter(str(self.folder), purge_step=images_seen + 1 if images_seen else None)
         self._text = logging.Logger(name, logging.INFO)
         for handler in (logging.StreamHandler(sys.stdout), logging.FileHandler(root / f"train_{name}.log")):
             handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))

@@ -21,5 +21,5 @@ def join_group() -> tuple[int, int]:
     """(rank, number of processes): joins the others under torchrun, else (0, 1)."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return 0, 1
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     return dist.get_rank(), dist.get_world_size()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import signal
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +30,8 @@ from lincfa.provenance import command_line, machine
 from lincfa.runlog import RunLog, Window
 from lincfa.runtime import join_group, pick_device
 from lincfa.trainstate import TrainingError, TrainState
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,10 @@ def train(config: TrainConfig, root: Path = Path()) -> None:
     """Train, or continue, until config.images have been seen; see runlog and checkpoint for what is written.
 
     Raises TrainingError for a changed config, a loss that is not finite or settings that do not fit, DatasetError and
-    CheckpointError for files. SIGTERM and Ctrl-C save the state first (KeyboardInterrupt).
+    CheckpointError for files. SIGTERM and Ctrl-C end the step and save the state first (KeyboardInterrupt).
     """
+    if config.precision not in PRECISIONS:
+        raise TrainingError(f"precision is one of {', '.join(PRECISIONS)}, not {config.precision!r}")
     rank, world = join_group()
     if config.images % config.batch or config.batch % world:
         raise TrainingError(f"images ({config.images}) come in batches of {config.batch}, on {world} processes alike")
@@ -134,6 +140,8 @@ def train(config: TrainConfig, root: Path = Path()) -> None:
         device=device if device.startswith("cuda") else "cpu",
     )
     run = TrainState(config, device, root, patches.data_sha256)
+    if data.patch_px % run.network.multiple:
+        raise TrainingError(f"data.patch_px ({data.patch_px}) is no multiple of {run.network.multiple}")
     if run.images >= config.images:
         print(f"{config.name}: all {config.images} images were seen before; nothing to do")
         return
@@ -177,11 +185,11 @@ def _loop(config: TrainConfig, run: TrainState, patches: PatchSet, log: RunLog |
         worker_init_fn=_quiet_worker,
     )
     batches = iter(loader)
-    kind, dtype = run.device.split(":")[0], {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.precision)
+    kind, dtype = run.device.split(":")[0], PRECISIONS[config.precision]
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     window = Window()
     saved = time.monotonic()
-    try:
+    with _signals_held() as stop:
         for _ in range(first, last):
             clock = time.monotonic()
             mosaic, masks, truth = (t.to(run.device) for t in next(batches))
@@ -193,11 +201,12 @@ def _loop(config: TrainConfig, run: TrainState, patches: PatchSet, log: RunLog |
             with torch.autocast(kind, dtype, enabled=dtype is not None):
                 output = network(mosaic.contiguous(memory_format=layout), masks.contiguous(memory_format=layout))
             loss, parts = criterion(output.float(), truth)
-            if not torch.isfinite(loss):
-                raise TrainingError(f"{config.name}: loss is {loss.item()} after {run.images} images")
             run.scaler.scale(loss).backward()
             run.scaler.unscale_(run.optimizer)
-            nn.utils.clip_grad_norm_(run.network.parameters(), config.optim.clip_norm)
+            norm = nn.utils.clip_grad_norm_(run.network.parameters(), config.optim.clip_norm)
+            # With fp16 the scaler skips a step whose gradient overflows.
+            if not (loss.isfinite() and (norm.isfinite() or run.scaler.is_enabled())):
+                raise TrainingError(f"{config.name}: loss {loss:g}, gradient {norm:g} after {run.images} images")
             run.scaler.step(run.optimizer)
             run.scaler.update()
             run.optimizer.zero_grad(set_to_none=True)
@@ -208,7 +217,7 @@ def _loop(config: TrainConfig, run: TrainState, patches: PatchSet, log: RunLog |
             window.add(step_s, {"loss": loss.detach(), **parts})
             if not log:
                 continue
-            if run.images % config.log_every_images == 0 or run.images == config.images:
+            if run.images % config.log_every_images < config.batch or run.images == config.images:
                 values = window.close(config.batch) | {"lr": rate}
                 log.metrics("train", run.images, values)
                 left_s = (config.images - run.images) / values["images_per_s"]
@@ -217,19 +226,35 @@ def _loop(config: TrainConfig, run: TrainState, patches: PatchSet, log: RunLog |
                     f"{values['images_per_s']:.1f} images/s, data wait {100 * values['data_wait']:.1f} %, "
                     f"{left_s / 60:.0f} min left"
                 )
-            if run.images % config.validate_every_images == 0 or run.images == config.images:
+            if run.images % config.validate_every_images < config.batch or run.images == config.images:
                 _validate(config, run, scenes, log)
                 log.provenance(_facts(config, run, started))
                 run.save()
                 saved = time.monotonic()
-            elif time.monotonic() - saved > config.save_every_s:
+            elif stop or time.monotonic() - saved > config.save_every_s:
                 run.save()
                 saved = time.monotonic()
-    except KeyboardInterrupt:
-        if log:
-            run.save()
-            log.say(f"stopped after {run.images:,} images; the same command continues")
-        raise
+            if stop:
+                log.say(f"stopped after {run.images:,} images; the same command continues")
+                raise KeyboardInterrupt
+
+
+@contextmanager
+def _signals_held():
+    """Ctrl-C and SIGTERM as a list that is empty until one came: half a step must not be saved. The second interrupts
+    at once. Of several processes the first decides, and the others lose it and end."""
+    came = []
+
+    def note(number, _frame):
+        came.append(number)
+        signal.signal(number, before[number])
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _validate(config: TrainConfig, run: TrainState, scenes: list[Scene], log: RunLog) -> None:
@@ -265,6 +290,6 @@ def _facts(config: TrainConfig, run: TrainState, started: str) -> dict:
 
 
 def _quiet_worker(_: int) -> None:
-    """A worker takes one core, and leaves Ctrl-C to the process that saves."""
+    """A worker takes one core, and leaves signals to the process that saves: they are sent to its group."""
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.setpgrp()

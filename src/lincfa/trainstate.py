@@ -33,8 +33,9 @@ class TrainState:
         self.folder = root / "checkpoints" / config.checkpoint_folder
         torch.manual_seed(config.seed)
         self.network = build(**config.model)
-        if config.start_from:
-            self.network.load_state_dict(load_weights(find_weights(config.start_from, root)).network.state_dict())
+        begun = (self.folder / STATE).exists()
+        if config.start_from and not begun:
+            self._start_from(find_weights(config.start_from, root))
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.network.to(device, memory_format=layout)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
@@ -47,8 +48,14 @@ class TrainState:
         self.images, self.seconds, self.best = 0, 0.0, {"psnr_linear_db": -math.inf, "images": 0}
         self.commits = [git_commit() or "no repository"]
         self.identity = {"config": to_dict(config), "data_sha256": data_sha256}
-        if (self.folder / STATE).exists():
+        if begun:
             self._resume(load_state(self.folder / STATE))
+
+    def _start_from(self, path: Path) -> None:
+        try:
+            self.network.load_state_dict(load_weights(path).network.state_dict())
+        except RuntimeError as error:
+            raise TrainingError(f"{path}: its network is not the {self.config.model} to be trained") from error
 
     def _resume(self, state: dict) -> None:
         changed = difference(state["identity"], self.identity)

@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
-from PIL import Image
-from skimage import io
 
 from lincfa import raw
 from lincfa.cfa import CFA, XTRANS
@@ -151,7 +150,10 @@ def _claim(out: Path, settings: BuildSettings) -> None:
 
 
 def _split(images: list[ImageRecord], share: float) -> list[ImageRecord]:
-    """By a hash of each file, so that an image keeps its side when others come or go; each side gets at least one."""
+    """By a hash of each file, so that an image keeps its side when others come or go.
+
+    A side that no hash falls on gets the image that is nearest to it; that one moves back when another comes.
+    """
 
     def position(record: ImageRecord) -> float:
         return int(hashlib.sha256(record.source_sha256.encode()).hexdigest()[:8], 16) / 2**32
@@ -168,7 +170,9 @@ def _build_one(path: Path, *, names: dict, out: Path, settings: BuildSettings) -
     image_id = f"{path.stem}-{digest[:8]}"
     record_path = out / "records" / f"{image_id}.json"
     if record_path.exists():
-        return record_from_dict(json.loads(record_path.read_text()))
+        record = record_from_dict(json.loads(record_path.read_text()))
+        if all((out / a.file).exists() for a in (record.rgb, record.mosaic) if a):
+            return record
     make = _from_photograph if path.suffix.lower() in PHOTOGRAPHS else _from_raw
     rgb, mosaic, facts = make(path, settings)
     if min(rgb.shape[:2]) < MIN_SIDE:
@@ -203,7 +207,7 @@ def _from_raw(path: Path, settings: BuildSettings):
     if settings.target == "cell":
         rgb, algorithm = cell_average(mosaic, cfa), "cell"
     else:
-        rgb, algorithm = raw.demosaic_file(path, settings.target)
+        rgb, algorithm = raw.demosaic_frame(frame, settings.target)
         rgb = rgb[area]
         if settings.regime == "remosaic":
             rgb = area_downsample(rgb, settings.downsample)
@@ -223,10 +227,7 @@ def _from_photograph(path: Path, settings: BuildSettings):
     """sRGB to linear, at full size: its white is the sensor's, and its mosaics are X-Trans at phase 0."""
     if settings.regime == "teacher":
         raise Refused("a photograph has no mosaic of its own: use the remosaic regime")
-    try:
-        rgb = read_photograph(path)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise Refused(f"unreadable image ({error})") from error
+    rgb = read_photograph(path)
     facts = {
         "cfa": XTRANS.tile,
         "white_balance": (1.0, 1.0, 1.0),
@@ -239,12 +240,16 @@ def _from_photograph(path: Path, settings: BuildSettings):
 
 
 def read_photograph(path) -> np.ndarray:
-    """An sRGB image file (8 or 16 bit) as [H, W, 3] float32 linear RGB in 0..1. Raises OSError for unreadable files."""
-    if Path(path).suffix.lower() in (".tif", ".tiff", ".png"):
-        pixels = io.imread(path)
-    else:
-        pixels = np.asarray(Image.open(path).convert("RGB"))
+    """An sRGB image file (PNG, TIFF, WebP, JPEG; 8 or 16 bit; grey, colour or with alpha, which is dropped) as
+    [H, W, 3] float32 linear RGB in 0..1. Raises ValueError for a file that cannot be read or is no such picture."""
+    try:
+        pixels = imagecodecs.imread(path)
+    except Exception as error:  # each codec has its own
+        raise ValueError(f"{path}: unreadable image ({str(error).splitlines()[0]})") from error
+    if pixels.ndim == 3 and pixels.shape[2] == 2:  # grey with alpha
+        pixels = pixels[..., 0]
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, 2)
-    top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
-    return srgb_to_linear(pixels[..., :3].astype(np.float32) / top).astype(np.float32)
+    if pixels.ndim != 3 or pixels.shape[2] < 3 or pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"{path}: {pixels.dtype} {pixels.shape} is no 8- or 16-bit RGB or grey picture")
+    return srgb_to_linear(pixels[..., :3].astype(np.float32) / np.iinfo(pixels.dtype).max)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +72,7 @@ class PatchSet:
         self.cfa = _reference(family)
         records = [r for r in manifest.split("train") if not self.teacher or r.pattern.family == family]
         if sharpest:
-            kept = {row["id"] for row in json.loads(Path(sharpest).read_text())}
+            kept = _listed(Path(sharpest))
             records = [r for r in records if r.id in kept]
         if not records:
             raise DatasetError(f"{folder}: no {family} training image is left after filtering")
@@ -81,7 +83,7 @@ class PatchSet:
             raise DatasetError(f"{folder}: smaller than a patch of {side} px: {', '.join(small[:5])}")
         self._sources = [self._load(Path(folder), r) for r in records]
         area = np.array([r.rgb.shape[0] * r.rgb.shape[1] for r in records], np.float64)
-        self._cumulative = np.cumsum(area / area.sum())
+        self._cumulative = np.cumsum(area / area.sum()).tolist()
         self._torture = self._load_torture(torture_folder, side) if torture_fraction else []
 
     def batch(self, numbers) -> Batch:
@@ -91,41 +93,65 @@ class PatchSet:
         cuts = [self._cut(source, d) for source, d in zip(picked, draws, strict=True)]
         gains = self._tensor([s.gains * d.gain * d.balance_gain for s, d in zip(picked, draws, strict=True)])
         clip = self._tensor([s.clip for s in picked])
-        truth = torch.stack([rgb for rgb, _, _ in cuts]) * gains
-        masks = batch_masks([cfa for _, _, cfa in cuts], self.patch_px, self.patch_px, self.device)
-        if self.teacher:
-            samples = torch.stack([mosaic for _, mosaic, _ in cuts])[:, None]
-            mosaic = samples * (masks * gains).sum(1, keepdim=True)
-        else:
-            sigma = torch.tensor([d.olpf_sigma_px for d in draws], device=self.device)
-            truth = torch.minimum(augment.blur(truth, sigma), clip)
-            mosaic = batch_mosaic(truth, masks)
-        white = (masks * clip).sum(1, keepdim=True)
-        if any(d.read_noise or d.shot_noise for d in draws):
-            finite = torch.where(white.isfinite(), white, torch.ones_like(white))
-            mosaic = augment.sensor_noise(mosaic, draws, finite)
-        return Batch(torch.minimum(mosaic, white), masks, torch.minimum(truth, clip))
+        masks = torch.cat([_masks(cfa, self.patch_px, self.device) for _, _, cfa in cuts])
+        truth = self._decode([rgb for rgb, _, _ in cuts], [s.rgb_coding for s in picked]).mul_(gains)
+        truth = torch.minimum(truth if self.teacher else self._blur(truth, draws), clip)
+        mosaic = batch_mosaic(truth, masks)
+        own = [i for i, s in enumerate(picked) if s.mosaic is not None]  # the sensor's samples, not the truth's
+        if own:
+            samples = self._decode([cuts[i][1] for i in own], [picked[i].mosaic_coding for i in own])
+            mosaic[own] = samples * (masks * gains).sum(1, keepdim=True)[own]
+        noisy = any(d.read_noise or d.shot_noise for d in draws)
+        if own or noisy:  # samples of a clipped truth are clipped
+            white = torch.where(masks > 0, clip, 0).sum(1, keepdim=True)  # infinite where nothing clips
+            if noisy:
+                mosaic = augment.sensor_noise(mosaic, draws, torch.where(white.isfinite(), white, 1))
+            mosaic = torch.minimum(mosaic, white)
+        return Batch(mosaic, masks, truth)
+
+    def _blur(self, rgb: torch.Tensor, draws: list[Draw]) -> torch.Tensor:
+        """The inner part of rgb, blurred in place where the draw says so; a width of 0 costs nothing."""
+        inner = rgb[..., OLPF_RADIUS:-OLPF_RADIUS, OLPF_RADIUS:-OLPF_RADIUS]
+        chosen = [i for i, d in enumerate(draws) if d.olpf_sigma_px]
+        if chosen:
+            sigma = torch.tensor([draws[i].olpf_sigma_px for i in chosen], device=self.device)
+            inner[chosen] = augment.blur(rgb[chosen], sigma)
+        return inner
 
     def _pick(self, d: Draw) -> _Source:
         if d.torture:
             return self._torture[int(d.image * len(self._torture))]
-        return self._sources[min(int(np.searchsorted(self._cumulative, d.image, "right")), len(self._sources) - 1)]
+        return self._sources[min(bisect_right(self._cumulative, d.image), len(self._sources) - 1)]
 
     def _cut(self, source: _Source, d: Draw):
-        """(rgb [3, P + 2r, P + 2r], mosaic [P, P] or None, cfa) of one sample."""
+        """(rgb [3, P + 2r, P + 2r], mosaic [1, P, P] or None, cfa) of one sample, not decoded yet."""
         side = self.patch_px + 2 * self._reach
         top, left = (int(share * (n - side + 1)) for share, n in zip((d.top, d.left), source.rgb.shape, strict=False))
         area = (slice(top, top + side), slice(left, left + side))
-        rgb = dihedral(self._decode(source.rgb[area], source.rgb_coding).permute(2, 0, 1), d.dihedral)
-        if not self.teacher:
+        rgb = self._turned(source.rgb[area], d.dihedral)
+        if source.mosaic is None:
             return rgb, None, augment.phase_of(self.cfa, d.phase)
-        mosaic = dihedral(self._decode(source.mosaic[area], source.mosaic_coding), d.dihedral)
-        return rgb, mosaic, source.cfa.shift(top, left).dihedral(d.dihedral, side, side)
+        p, q = source.cfa.period
+        cfa = _moved(source.cfa, top % p, left % q, d.dihedral, side)
+        return rgb, self._turned(source.mosaic[area][..., None], d.dihedral), cfa
 
-    def _decode(self, values, coding: tuple[float, float]) -> torch.Tensor:
+    def _turned(self, values, k: int):
+        """[S, S, C] stored values -> [C, S, S]: a view on the CPU, float32 on a device."""
         if isinstance(values, np.ndarray):
-            values = torch.from_numpy(values.astype(np.float32))
-        return values.to(self.device, torch.float32) * coding[0] + coding[1]
+            return dihedral(values.copy(), k).transpose(2, 0, 1)  # the copy is small: turned reads stay in the cache
+        return dihedral(values.to(torch.float32).permute(2, 0, 1), k)
+
+    def _decode(self, stored: list, codings: list[tuple[float, float]]) -> torch.Tensor:
+        """[C, S, S] each -> [B, C, S, S]; on the CPU one copy stacks, turns and converts them."""
+        if self.device.type == "cpu":
+            values = np.empty((len(stored), *stored[0].shape), np.float32)
+            for place, view in zip(values, stored, strict=True):
+                place[:] = view
+            values = torch.from_numpy(values)
+        else:
+            values = torch.stack(stored)
+        coding = self._tensor(codings)
+        return values.mul_(coding[:, :1]).add_(coding[:, 1:])
 
     def _load(self, folder: Path, record: ImageRecord) -> _Source:
         arrays = [None if a is None else self._place(a.open(folder)) for a in (record.rgb, record.mosaic)]
@@ -144,6 +170,8 @@ class PatchSet:
 
     def _load_torture(self, folder, side: int) -> list[_Source]:
         """Torture scenes have no sensor behind them: they keep their highlights, unclipped."""
+        if folder is None:
+            raise DatasetError("torture_fraction is above 0, and no torture_folder is given")
         scenes, info = torture.load(folder)
         if scenes.shape[1] < side:
             raise DatasetError(f"{folder}: scenes of {scenes.shape[1]} px are smaller than a patch of {side} px")
@@ -152,8 +180,8 @@ class PatchSet:
         return [_Source(s, None, coding, coding, self.cfa, ones, np.full(3, np.inf)) for s in scenes]
 
     def _place(self, array: np.ndarray):
-        """Memory-mapped for the CPU; a copy on the device otherwise."""
-        return array if self.device.type == "cpu" else torch.from_numpy(np.array(array)).to(self.device)
+        """Memory-mapped for the CPU, in an array without np.memmap's slower slices; a copy on the device otherwise."""
+        return np.asarray(array) if self.device.type == "cpu" else torch.from_numpy(np.array(array)).to(self.device)
 
     def _tensor(self, rows) -> torch.Tensor:
         return torch.from_numpy(np.array(rows, np.float32)).to(self.device)[:, :, None, None]
@@ -184,10 +212,11 @@ def validation_scenes(folder, *, family: str = "xtrans", side_px: int | None = N
     """
     manifest = load_manifest(folder)
     teacher = manifest.settings["regime"] == "teacher"
+    records = [r for r in manifest.split("val") if not teacher or r.pattern.family == family]
+    if not records:
+        raise DatasetError(f"{folder}: no {family} validation image")
     scenes = []
-    for record in manifest.split("val"):
-        if teacher and record.pattern.family != family:
-            continue
+    for record in records[:count]:
         rgb = record.rgb.open(Path(folder))
         height, width = (min(side_px or n, n) for n in rgb.shape[:2])
         top, left = (rgb.shape[0] - height) // 2, (rgb.shape[1] - width) // 2
@@ -200,9 +229,27 @@ def validation_scenes(folder, *, family: str = "xtrans", side_px: int | None = N
             mosaic = cfa.mosaic(rgb)
         matrix = None if record.xyz_to_camera is None else np.array(record.xyz_to_camera)
         scenes.append(Scene(record.id, mosaic, rgb, cfa, np.array(record.white_balance), matrix))
-    if not scenes:
-        raise DatasetError(f"{folder}: no {family} validation image")
-    return scenes[:count]
+    return scenes
+
+
+def _listed(path: Path) -> set[str]:
+    """The ids in a list of the sharpest images."""
+    try:
+        return {row["id"] for row in json.loads(path.read_text())}
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path}: not a list of images ({error})") from error
+
+
+@lru_cache(maxsize=256)
+def _masks(cfa: CFA, side: int, device: torch.device) -> torch.Tensor:
+    """[1, 3, side, side]; never written to, for every patch of this phase shares it."""
+    return batch_masks([cfa], side, side, device)
+
+
+@lru_cache(maxsize=1024)
+def _moved(cfa: CFA, dy: int, dx: int, k: int, side: int) -> CFA:
+    """The CFA of a square that begins at (dy, dx) and is turned by dihedral k."""
+    return cfa.shift(dy, dx).dihedral(k, side, side)
 
 
 def _reference(family: str) -> CFA:

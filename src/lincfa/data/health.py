@@ -6,6 +6,8 @@ import numpy as np
 
 BLACK_P999 = 0.004
 """A frame whose 99.9th percentile lies below this share of white shows nothing (a lens cap)."""
+PERIOD = 12
+"""A multiple of the CFAs' periods: rows without data repeat it where each colour has a black level of its own."""
 BLOWN_SHARE = 0.5
 """A frame with this share of samples at white has lost too much of its picture."""
 
@@ -15,9 +17,9 @@ def frame_fault(mosaic: np.ndarray) -> str | None:
 
     mosaic: [H, W] linear, black = 0, white = 1.
     """
-    rows = np.ptp(mosaic, axis=1) == 0
-    tail = int(np.argmin(rows[::-1])) if not rows.all() else len(rows)
-    if 0 < tail < len(rows) and np.ptp(mosaic[-tail:]) == 0 and mosaic[-1, 0] <= 0:
+    no_data = (mosaic[:, PERIOD:] == mosaic[:, :-PERIOD]).all(1) & (mosaic.max(1) <= 0)
+    tail = int(np.argmin(no_data[::-1]))  # 0 too where no row holds data
+    if tail:
         return f"truncated: the last {tail} rows hold no data"
     if np.ptp(mosaic) == 0:
         return "empty: every sample has the same value"

@@ -29,11 +29,16 @@ def map_isolated(function: Callable, items: Iterable, jobs: int) -> Iterator[tup
             broken = False
             while not broken:
                 for item in waiting:
-                    under_way[pool.submit(function, item)] = item
+                    try:
+                        under_way[pool.submit(function, item)] = item
+                    except BrokenProcessPool:  # it broke since the last result
+                        suspects.append(item)
+                        broken = True
+                        break
                     if len(under_way) >= jobs:
                         break
                 if not under_way:
-                    return
+                    break
                 done, _ = wait(under_way, return_when=FIRST_COMPLETED)
                 for future in done:
                     item = under_way.pop(future)
@@ -45,6 +50,8 @@ def map_isolated(function: Callable, items: Iterable, jobs: int) -> Iterator[tup
             suspects.extend(under_way.values())
         for item in suspects:
             yield item, _alone(function, item)
+        if not broken:
+            return
         suspects.clear()
 
 

@@ -1,0 +1,317 @@
+"""Training patches: pure in their number, in phase, within the sensor's range; validation scenes: fixed."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from torch.utils.data import DataLoader, Dataset
+
+from lincfa.cfa import CFA, RGGB, XTRANS
+from lincfa.data import torture
+from lincfa.data.augment import OLPF_RADIUS, AugmentConfig, blur, draw, phase_of
+from lincfa.data.dataset import PatchSet, validation_scenes
+from lincfa.data.manifest import DatasetError
+from lincfa.models import normalising_gain
+
+PLAIN = AugmentConfig(
+    dihedral=False, phases=False, exposure_ev=(0.0, 0.0), white_balance_ev=0.0, olpf_share=0.0, olpf_sigma_px=(0.3, 0.6)
+)
+NOISY = AugmentConfig(read_noise=(0.001, 0.02), shot_noise=(0.0, 0.01), olpf_share=0.5)
+PX = 48
+
+
+def patch_set(data, config=PLAIN, seed=0, **settings):
+    return PatchSet(data[0], patch_px=settings.pop("patch_px", PX), config=config, seed=seed, **settings)
+
+
+def sampled(batch):
+    return (batch.truth * batch.masks).sum(1, keepdim=True)
+
+
+def only(data, start):
+    """(record, list) of the first training image whose name begins so; the list is what `sharpest` takes."""
+    folder, manifest = data
+    record = next(r for r in manifest.split("train") if r.source.startswith(start))
+    path = folder / f"only_{start}.json"
+    path.write_text(json.dumps([{"id": record.id}]))
+    return record, path
+
+
+def phase_in(masks):
+    return CFA.from_colors(masks.argmax(0).numpy())
+
+
+@pytest.fixture(scope="module")
+def torture_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("torture")
+    torture.build(folder, count=65, size=64)
+    return folder
+
+
+class Samples(Dataset):
+    """Batches of four, as the training loop asks for them."""
+
+    def __init__(self, patches):
+        self.patches = patches
+
+    def __getitem__(self, step):
+        made = self.patches.batch(range(4 * step, 4 * step + 4))
+        return made.mosaic, made.masks, made.truth
+
+
+@pytest.mark.parametrize("data", ["remosaic_set", "teacher_set"])
+def test_a_sample_is_the_same_alone_in_any_batch_and_with_any_number_of_workers(data, torture_folder, request):
+    patches = patch_set(
+        request.getfixturevalue(data), NOISY, seed=5, torture_folder=torture_folder, torture_fraction=0.3
+    )
+    whole = patches.batch(range(12))
+    for n in range(12):
+        alone = patches.batch([n])
+        among = patches.batch([40, n, 7])
+        for key in ("mosaic", "masks", "truth"):
+            assert torch.equal(getattr(alone, key)[0], getattr(whole, key)[n])
+            assert torch.equal(getattr(among, key)[1], getattr(whole, key)[n])
+    for workers in (0, 1, 2):
+        loader = DataLoader(Samples(patches), batch_size=None, sampler=range(3), num_workers=workers)
+        for key, parts in zip(("mosaic", "masks", "truth"), zip(*loader, strict=True), strict=True):
+            assert torch.equal(torch.cat(parts), getattr(whole, key)), f"{key} with {workers} workers"
+
+
+def test_samples_differ_with_their_number_and_with_the_seed(remosaic_set):
+    patches, others = patch_set(remosaic_set, AugmentConfig()), patch_set(remosaic_set, AugmentConfig(), seed=1)
+    made = [patches.batch([n]).truth for n in range(8)] + [others.batch([n]).truth for n in range(8)]
+    assert not any(torch.equal(made[i], made[k]) for i in range(16) for k in range(i))
+
+
+def test_a_plain_sample_is_a_cut_of_the_stored_image_balanced_and_normalised(remosaic_set):
+    folder, manifest = remosaic_set
+    patches, met = patch_set(remosaic_set), set()
+    images = {r.id: r.rgb.decode(r.rgb.open(folder)) for r in manifest.split("train")}
+    for n in range(20):
+        d = draw(PLAIN, 0.0, 0, n)
+        truth = patches.batch([n]).truth[0].permute(1, 2, 0).numpy()
+        top, left = (int(share * (120 - PX - 2 * OLPF_RADIUS + 1)) + OLPF_RADIUS for share in (d.top, d.left))
+        for record in manifest.split("train"):
+            gains = np.array(record.white_balance) * normalising_gain(record.mean)
+            if np.allclose(truth, images[record.id][top : top + PX, left : left + PX] * gains, rtol=1e-5, atol=0):
+                met.add(record.id)
+                break
+        else:
+            pytest.fail(f"sample {n} is in no training image at ({top}, {left})")
+    assert met == images.keys()
+
+
+def test_without_noise_a_remosaic_sample_is_its_truth_seen_through_the_masks(remosaic_set):
+    batch = patch_set(remosaic_set, AugmentConfig(olpf_share=0.5)).batch(range(40))
+    assert torch.equal(batch.mosaic, sampled(batch))
+    for masks in batch.masks:
+        assert phase_in(masks) in XTRANS.phases
+
+
+def test_all_phases_and_all_symmetries_occur(remosaic_set):
+    batch = patch_set(remosaic_set, AugmentConfig()).batch(range(300))
+    assert {phase_in(masks) for masks in batch.masks} == set(XTRANS.phases)
+    config = AugmentConfig()
+    assert {draw(config, 0.0, 0, n).dihedral for n in range(300)} == set(range(8))
+    bayer = patch_set(remosaic_set, AugmentConfig(), family="bayer").batch(range(60))
+    assert {phase_in(masks) for masks in bayer.masks} == set(RGGB.phases)
+    assert [phase_of(RGGB, n) for n in range(4)] == [phase_of(RGGB, n + 4) for n in range(4)]
+
+
+OFF = {
+    "dihedral": False,
+    "phases": False,
+    "exposure_ev": (0.0, 0.0),
+    "white_balance_ev": 0.0,
+    "read_noise": (0.0, 0.0),
+    "shot_noise": (0.0, 0.0),
+    "olpf_share": 0.0,
+}
+DRAWN = {"exposure_ev": "gain", "white_balance_ev": "balance_gain", "olpf_share": "olpf_sigma_px", "phases": "phase"}
+
+
+@pytest.mark.parametrize("name", OFF)
+def test_one_augmentation_switched_off_leaves_the_draws_of_the_others(name):
+    own = DRAWN.get(name, name)
+    neutral = {"gain": 1.0, "balance_gain": [1.0, 1.0, 1.0]}.get(own, 0)
+    changed = 0
+    for n in range(40):
+        on, off = draw(NOISY, 0.3, 2, n), draw(replace(NOISY, **{name: OFF[name]}), 0.3, 2, n)
+        assert np.array_equal(getattr(off, own), neutral)
+        changed += not np.array_equal(getattr(on, own), neutral)
+        for key in vars(on).keys() - {own}:
+            assert np.array_equal(getattr(on, key), getattr(off, key))
+    assert changed > 10
+
+
+def test_a_dihedral_sample_is_a_turned_plain_one(remosaic_set):
+    plain = patch_set(remosaic_set).batch(range(40)).truth
+    turned = patch_set(remosaic_set, replace(PLAIN, dihedral=True)).batch(range(40)).truth
+    for n in range(40):
+        k = draw(replace(PLAIN, dihedral=True), 0.0, 0, n).dihedral
+        expected = np.rot90(plain[n].numpy().swapaxes(1, 2) if k >= 4 else plain[n].numpy(), k % 4, (1, 2))
+        assert np.array_equal(turned[n].numpy(), expected)
+
+
+@pytest.fixture
+def three_constants(tmp_path, builder, scene_writer):
+    """A teacher set of frames whose R, G and B are three constants: a sample on a wrong colour is far off."""
+    for number, phase in enumerate([(0, 0), (1, 2), (2, 5)]):
+        scene = np.ones((120, 126, 3)) * (0.2, 0.5 + number / 100, 0.9)
+        scene_writer(tmp_path / f"{number}.RAF", scene, phase)
+    return tmp_path / "out", builder(tmp_path, tmp_path / "out", regime="teacher")
+
+
+def test_teacher_samples_lie_on_their_own_colours_wherever_they_are_cut_and_turned(three_constants):
+    batch = patch_set(three_constants, AugmentConfig(white_balance_ev=0.3)).batch(range(300))
+    # Half a step of 14 bits, balanced and exposed by up to a stop; the constants are 0.3 apart.
+    assert (batch.mosaic - sampled(batch)).abs().max() < 1e-3 * batch.truth.max()
+    assert {phase_in(masks) for masks in batch.masks} == set(XTRANS.phases)
+
+
+def test_teacher_samples_lie_on_their_own_places(teacher_set):
+    """Ramps would show a mosaic that is shifted or turned against its truth."""
+    _, listed = only(teacher_set, "smooth")
+    batch = patch_set(teacher_set, AugmentConfig(), sharpest=listed).batch(range(100))
+    # A shift by one px changes a ramp by 0.003 of white.
+    difference = (batch.mosaic - sampled(batch)).abs().amax((1, 2, 3)) / batch.truth.amax((1, 2, 3))
+    assert difference.max() < 1.5e-3
+
+
+@pytest.mark.parametrize("config", [AugmentConfig(exposure_ev=(1.0, 2.0)), replace(NOISY, exposure_ev=(1.0, 2.0))])
+def test_nothing_exceeds_the_sensors_white_and_a_clipped_truth_has_a_clipped_mosaic(remosaic_set, config):
+    record, listed = only(remosaic_set, "smooth")
+    white = torch.tensor(np.array(record.white_balance) * normalising_gain(record.mean), dtype=torch.float32)
+    batch = patch_set(remosaic_set, config, sharpest=listed).batch(range(60))
+    white = white[None, :, None, None]
+    at_white = (white * batch.masks).sum(1, keepdim=True)
+    assert (batch.truth <= white).all()
+    assert (batch.mosaic <= at_white).all()
+    full = sampled(batch) == at_white
+    assert 0.1 < full.float().mean() < 0.9
+    if not config.read_noise[1]:
+        assert torch.equal(batch.mosaic[full], at_white[full])
+
+
+def test_noise_has_the_variance_that_was_asked_for(remosaic_set):
+    """Poisson-Gaussian on the sensor's scale: read_noise^2 + shot_noise x signal, at white = 1."""
+    record, listed = only(remosaic_set, "smooth")
+    quiet = replace(PLAIN, exposure_ev=(-2.0, -2.0))
+    noisy = replace(quiet, read_noise=(0.01, 0.01), shot_noise=(0.004, 0.004))
+    white = torch.tensor(np.array(record.white_balance) * normalising_gain(record.mean), dtype=torch.float32)
+    clean, noised = (patch_set(remosaic_set, c, sharpest=listed).batch(range(60)) for c in (quiet, noisy))
+    assert torch.equal(clean.truth, noised.truth)
+    scale = (white[:, None, None] * clean.masks).sum(1, keepdim=True)
+    signal = clean.mosaic / scale
+    expected = torch.sqrt(1e-4 + 0.004 * signal)
+    normal = ((noised.mosaic - clean.mosaic) / scale / expected).flatten()
+    # 138,000 samples: three standard errors of a mean and of a variance.
+    assert normal.mean().abs() < 3 / len(normal) ** 0.5
+    assert (normal.var() - 1).abs() < 3 * (2 / len(normal)) ** 0.5
+    bright = signal.flatten() > signal.median()
+    assert abs(normal[bright].var() - 1) < 0.03
+    assert abs(normal[~bright].var() - 1) < 0.03
+
+
+def test_the_blur_agrees_with_scipys_and_keeps_a_constant():
+    rgb = torch.from_numpy(np.random.default_rng(0).random((3, 3, 30, 34)).astype(np.float32))
+    sigma = torch.tensor([0.3, 0.0, 0.6])
+    made = blur(rgb, sigma).numpy()
+    assert np.array_equal(made[1], rgb[1, :, 3:-3, 3:-3].numpy())
+    for i in (0, 2):
+        expected = rgb[i].numpy().astype(np.float64)
+        for axis in (1, 2):
+            expected = ndimage.gaussian_filter1d(expected, float(sigma[i]), axis, radius=OLPF_RADIUS)
+        assert np.abs(made[i] - expected[:, 3:-3, 3:-3]).max() < 1e-6
+    constant = blur(torch.full((3, 3, 20, 20), 0.7), sigma)
+    assert torch.allclose(constant, torch.tensor(0.7), rtol=1e-6)
+
+
+def test_blurred_samples_are_as_many_as_asked_for_and_the_others_are_untouched(remosaic_set):
+    plain = patch_set(remosaic_set).batch(range(200)).truth
+    soft = patch_set(remosaic_set, replace(PLAIN, olpf_share=0.3)).batch(range(200)).truth
+    for n in range(200):
+        same = torch.equal(plain[n], soft[n])
+        assert same == (draw(replace(PLAIN, olpf_share=0.3), 0.0, 0, n).olpf_sigma_px == 0)
+    share = np.mean([not torch.equal(a, b) for a, b in zip(plain, soft, strict=True)])
+    assert abs(share - 0.3) < 3 * (0.3 * 0.7 / 200) ** 0.5
+
+
+@pytest.mark.parametrize("data", ["remosaic_set", "teacher_set"])
+@pytest.mark.parametrize("config", [PLAIN, NOISY])
+def test_torture_scenes_take_their_share_and_keep_their_highlights(data, config, torture_folder, request):
+    data = request.getfixturevalue(data)
+    mixed = patch_set(data, config, torture_folder=torture_folder, torture_fraction=0.25).batch(range(400))
+    plain = patch_set(data, config).batch(range(400))
+    torture_like = [not torch.equal(a, b) for a, b in zip(mixed.truth, plain.truth, strict=True)]
+    assert torture_like == [draw(config, 0.25, 0, n).torture for n in range(400)]
+    assert abs(np.mean(torture_like) - 0.25) < 3 * (0.25 * 0.75 / 400) ** 0.5
+    assert mixed.mosaic.isfinite().all()
+    if config is PLAIN:
+        chosen = torch.tensor(torture_like)
+        assert mixed.truth[chosen].max() > 1.5
+        assert torch.equal(mixed.mosaic[chosen], sampled(mixed)[chosen])
+
+
+def test_validation_scenes_are_fixed_in_phase_and_of_no_training_image(remosaic_set, raf_folder):
+    folder, manifest = remosaic_set
+    scenes, again = validation_scenes(folder), validation_scenes(folder)
+    assert [s.name for s in scenes] == [r.id for r in manifest.split("val")]
+    assert not {s.name for s in scenes} & {r.id for r in manifest.split("train")}
+    for scene, other, record in zip(scenes, again, manifest.split("val"), strict=True):
+        assert np.array_equal(scene.rgb, record.rgb.decode(record.rgb.open(folder)))
+        assert np.array_equal(scene.mosaic, other.mosaic)
+        assert np.array_equal(scene.mosaic, scene.cfa.mosaic(scene.rgb))
+        assert scene.cfa == record.pattern
+    (cut, *_) = validation_scenes(folder, side_px=50, count=1)
+    assert np.array_equal(cut.rgb, scenes[0].rgb[35:85, 35:85])
+    assert np.array_equal(cut.mosaic, cut.cfa.mosaic(cut.rgb))
+    assert validation_scenes(folder, family="bayer")[0].cfa == RGGB
+
+
+def test_cuts_of_teacher_scenes_keep_the_sensors_phase(teacher_set):
+    whole, cut = (validation_scenes(teacher_set[0], side_px=side)[0] for side in (None, 51))
+    top = (240 - 51) // 2
+    assert np.array_equal(cut.mosaic, whole.mosaic[top : top + 51, top : top + 51])
+    assert np.array_equal(cut.cfa.color_map(51, 51), whole.cfa.color_map(240, 240)[top : top + 51, top : top + 51])
+
+
+def test_training_keeps_to_the_list_of_the_sharpest(remosaic_set, tmp_path):
+    folder, manifest = remosaic_set
+    record = manifest.split("train")[0]
+    (tmp_path / "one.json").write_text(json.dumps([{"id": record.id}, {"id": manifest.split("val")[0].id}]))
+    truth = patch_set(remosaic_set, sharpest=tmp_path / "one.json").batch(range(6)).truth
+    gains = np.array(record.white_balance) * normalising_gain(record.mean)
+    image = record.rgb.decode(record.rgb.open(folder)) * gains.astype(np.float32)
+    for n in range(6):
+        d = draw(PLAIN, 0.0, 0, n)
+        top, left = (int(share * (120 - PX - 5)) + OLPF_RADIUS for share in (d.top, d.left))
+        expected = image[top : top + PX, left : left + PX]
+        np.testing.assert_allclose(truth[n].permute(1, 2, 0).numpy(), expected, rtol=1e-6)
+
+
+def test_what_cannot_be_trained_on_is_refused_with_its_reason(remosaic_set, teacher_set, torture_folder, tmp_path):
+    with pytest.raises(DatasetError, match=r"smaller than a patch of 126 px: "):
+        patch_set(remosaic_set, patch_px=120)
+    with pytest.raises(DatasetError, match="family is 'xtrans' or 'bayer', not 'foveon'"):
+        patch_set(remosaic_set, family="foveon")
+    with pytest.raises(DatasetError, match="no bayer training image"):
+        patch_set(teacher_set, family="bayer")
+    with pytest.raises(DatasetError, match="no bayer validation image"):
+        validation_scenes(teacher_set[0], family="bayer")
+    with pytest.raises(DatasetError, match=r"none\.json: not a list of images"):
+        patch_set(remosaic_set, sharpest=tmp_path / "none.json")
+    with pytest.raises(DatasetError, match="no torture_folder"):
+        patch_set(remosaic_set, torture_fraction=0.1)
+    with pytest.raises(ValueError, match="no finished torture set"):
+        patch_set(remosaic_set, torture_folder=tmp_path, torture_fraction=0.1)
+    with pytest.raises(DatasetError, match="scenes of 64 px are smaller than a patch of 70 px"):
+        patch_set(remosaic_set, patch_px=64, torture_folder=torture_folder, torture_fraction=0.1)
+    (tmp_path / "empty.json").write_text("[]")
+    with pytest.raises(DatasetError, match="no xtrans training image is left after filtering"):
+        patch_set(remosaic_set, sharpest=tmp_path / "empty.json")
+    with pytest.raises(DatasetError, match=r"manifest\.json: no such file"):
+        patch_set((tmp_path,))

@@ -1,0 +1,50 @@
+"""A dataset that is built in a blink, and a training config that fits it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from lincfa.color import linear_to_srgb
+from lincfa.data.build import BuildSettings, build
+from lincfa.data.torture import torture_scene
+from lincfa.train import DataConfig, OptimConfig, TrainConfig
+
+SIDE = 96
+BATCH = 4
+
+
+def write_photographs(folder: Path, numbers=(0, 1, 2, 3, 6, 11), side: int = SIDE) -> Path:
+    """Torture scenes as 16-bit sRGB images: TIFF, because bytes of a PNG (and so their hash) depend on zlib."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        pixels = np.rint(linear_to_srgb(torture_scene(number, side).clip(0, 1)) * 65535).astype(np.uint16)
+        tifffile.imwrite(
+            folder / f"scene{number:02d}.tiff", pixels, photometric="rgb", metadata=None, software=False
+        )
+    return folder
+
+
+def build_dataset(folder: Path) -> Path:
+    build(write_photographs(folder / "photographs"), folder / "v4", BuildSettings(validation_share=0.2), jobs=1)
+    return folder / "v4"
+
+
+def tiny_config(data: Path, steps: int = 6, **changes) -> TrainConfig:
+    """Everything that has a state is in it: batch normalisation, warm-up, noise, two validations, a save each step."""
+    config = TrainConfig(
+        name="tiny",
+        checkpoint_folder="tiny",
+        images=steps * BATCH,
+        batch=BATCH,
+        model={"name": "unet", "width": 2, "norm": "batch"},
+        data=DataConfig(folder=str(data), patch_px=32, validation_px=80, validation_count=2),
+        optim=OptimConfig(lr=1e-3, warmup_images=3 * BATCH),
+        log_every_images=BATCH,
+        validate_every_images=3 * BATCH,
+        device="cpu",
+        workers=0,
+        save_every_s=0.0,
+    )
+    return replace(config, **changes)
