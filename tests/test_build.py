@@ -200,7 +200,7 @@ def test_photographs_of_all_kinds_are_linearised_and_an_unreadable_one_is_refuse
 
 def test_floating_point_pixels_are_no_photograph(tmp_path):
     """Their coding is unknown: sRGB or linear."""
-    tifffile.imwrite(tmp_path / "float.tif", np.zeros((80, 72, 3), np.float32))
+    tifffile.imwrite(tmp_path / "float.tif", np.zeros((80, 72, 3), np.float32), photometric="rgb")
     with pytest.raises(ValueError, match="is no 8- or 16-bit RGB or grey picture"):
         read_photograph(tmp_path / "float.tif")
 

@@ -78,7 +78,9 @@ def test_a_frame_that_is_scaled_by_whole_stops_scales_its_output_exactly(stops):
     mosaic = XTRANS.mosaic(scene(50, 61))
     demosaic, factor = Demosaicer(unet("batch")), np.float32(2.0**stops)
     balance = (1.7, 1.0, 1.3)
-    np.testing.assert_array_equal(demosaic(mosaic * factor, XTRANS, balance), demosaic(mosaic, XTRANS, balance) * factor)
+    np.testing.assert_array_equal(
+        demosaic(mosaic * factor, XTRANS, balance), demosaic(mosaic, XTRANS, balance) * factor
+    )
 
 
 def test_the_network_sees_balanced_samples_and_the_output_is_unbalanced_again():

@@ -24,8 +24,8 @@ ORDER = [
     "color config provenance runtime runfiles",
     "rawwriter metrics losses models.unet models",
     "raw",
-    "checkpoint data data.augment data.torture_patterns data.torture data.manifest data.health data.sharpness data.workers "
-    "data.dataset data.build data.scenes data.demo data infer blend export",
+    "checkpoint data data.augment data.torture_patterns data.torture data.manifest data.health data.sharpness "
+    "data.workers data.dataset data.build data.scenes data.demo data infer blend export",
     "evaluate figures",
     "ledger runlog trainstate experiments",
     "train",

@@ -20,9 +20,7 @@ def write_photographs(folder: Path, numbers=(0, 1, 2, 3, 6, 11), side: int = SID
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
         pixels = np.rint(linear_to_srgb(torture_scene(number, side).clip(0, 1)) * 65535).astype(np.uint16)
-        tifffile.imwrite(
-            folder / f"scene{number:02d}.tiff", pixels, photometric="rgb", metadata=None, software=False
-        )
+        tifffile.imwrite(folder / f"scene{number:02d}.tiff", pixels, photometric="rgb", metadata=None, software=False)
     return folder
 
 
