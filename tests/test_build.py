@@ -16,7 +16,7 @@ from lincfa.color import linear_to_srgb
 from lincfa.data.build import BuildSettings, area_downsample, build, cell_average, read_photograph, write_sharpest
 from lincfa.data.health import frame_fault
 from lincfa.data.manifest import DatasetError, load_manifest
-from lincfa.raw import demosaic_file, read_raw
+from lincfa.raw import demosaic_file, file_sha256, read_raw
 from lincfa.rawwriter import write_dng, write_raf
 
 FLOAT32 = 2e-7  # a decoded value is rounded to float32
@@ -75,7 +75,7 @@ def test_each_image_is_on_one_side_and_stays_there_when_others_come(tmp_path, bu
 
     def add(numbers):
         for n in numbers:
-            Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(source / f"{n:02d}.png")
+            Image.fromarray(rng.integers(0, 256, (80, 80, 3), np.uint8)).save(source / f"{n:02d}.png")
 
     add(range(12))
     before = builder(source, tmp_path / "a", validation_share=0.4)
@@ -164,7 +164,7 @@ def test_cell_averages_of_a_scene_that_is_flat_in_each_cell_are_exact(cfa):
 
 
 def test_cell_averages_of_a_file_are_built(tmp_path, builder):
-    cells = np.random.default_rng(0).integers(0, 15360, (70, 66, 3)).astype(np.uint16)
+    cells = np.random.default_rng(0).integers(0, 15360, (90, 86, 3)).astype(np.uint16)
     cfa = RGGB.shift(0, 1)
     write_dng(tmp_path / "a.dng", cfa.mosaic(cells.repeat(2, 0).repeat(2, 1)) + np.uint16(1023), cfa, black=1023)
     manifest = builder(tmp_path, tmp_path / "out", target="cell")
@@ -174,7 +174,7 @@ def test_cell_averages_of_a_file_are_built(tmp_path, builder):
 
 
 def test_photographs_of_all_kinds_are_linearised_and_an_unreadable_one_is_refused(tmp_path, builder):
-    linear = ndimage.gaussian_filter(np.random.default_rng(0).random((80, 72, 3)), (4, 4, 0))
+    linear = ndimage.gaussian_filter(np.random.default_rng(0).random((88, 80, 3)), (4, 4, 0))
     srgb = linear_to_srgb(linear)
     eight, sixteen = (np.rint(srgb * top).astype(kind) for top, kind in ((255, np.uint8), (65535, np.uint16)))
     Image.fromarray(eight).save(tmp_path / "a.png")
@@ -262,3 +262,17 @@ def test_a_broken_or_missing_manifest_is_named(remosaic_set, tmp_path):
 def test_a_missing_array_is_named(remosaic_set, tmp_path):
     with pytest.raises(DatasetError, match=r"nowhere\.npy: cannot be read"):
         replace(remosaic_set[1].images[0].rgb, file="nowhere.npy").open(tmp_path)
+
+
+def test_a_file_that_cannot_be_opened_is_refused_and_the_build_goes_on(tmp_path, builder, monkeypatch):
+    for name in "ab":
+        imagecodecs.imwrite(tmp_path / f"{name}.png", np.full((96, 96, 3), ord(name), np.uint8))
+
+    def forbidden_a(path):
+        if path.name == "a.png":
+            raise PermissionError(13, "Permission denied")
+        return file_sha256(path)
+
+    monkeypatch.setattr("lincfa.raw.file_sha256", forbidden_a)
+    manifest = builder(tmp_path, tmp_path / "out")
+    assert list(manifest.refused) == [{"file": "a.png", "reason": "unreadable (Permission denied)"}]

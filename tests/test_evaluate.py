@@ -50,7 +50,7 @@ def checkpoint(tmp_path):
 
 
 def test_libraw_and_networks_are_measured_alike_on_one_scene(checkpoint):
-    models = [load_model("markesteijn3"), load_model("bilinear"), load_model(checkpoint)]
+    models = [load_model("markesteijn3", "xtrans"), load_model("bilinear", "xtrans"), load_model(checkpoint, "xtrans")]
     assert [m.name for m in models] == ["markesteijn3", "bilinear", checkpoint]
     seen = []
     rows = evaluate(models, [scene()], seen.append)
@@ -68,7 +68,7 @@ def test_libraw_gets_the_scene_in_its_own_phase_and_balance(cfa):
     balance = np.array([2.0, 1.0, 1.6])
     ramp = np.linspace(0.1, 0.4, 80)[:, None, None] * np.ones((80, 80, 1)) / balance
     ramp = ramp.astype(np.float32)
-    rgb = libraw_model("vng").demosaic(Scene("ramp", cfa.mosaic(ramp), ramp, cfa, balance, None))
+    rgb = libraw_model("vng", cfa.family).demosaic(Scene("ramp", cfa.mosaic(ramp), ramp, cfa, balance, None))
     inside = slice(8, -8)
     np.testing.assert_allclose(rgb[inside, inside], ramp[inside, inside], rtol=0.03)
 
@@ -76,7 +76,7 @@ def test_libraw_gets_the_scene_in_its_own_phase_and_balance(cfa):
 @pytest.mark.parametrize("name", ["markesteijn3", "markesteijn1"])
 def test_markesteijn_is_not_run_on_bayer(name):
     with pytest.raises(ValueError, match="algorithm for X-Trans"):
-        libraw_model(name).demosaic(scene(cfa=RGGB))
+        libraw_model(name, "bayer")
 
 
 def test_values_are_those_of_the_metrics_after_balance_clipping_and_border():
@@ -209,13 +209,13 @@ def test_a_suite_that_is_not_there_is_refused(tmp_path, suite, family, said):
 
 def test_an_unknown_model_is_refused_by_name():
     with pytest.raises(CheckpointError, match="markestein3: neither a checkpoint file nor a released model"):
-        load_model("markestein3")
+        load_model("markestein3", "xtrans")
 
 
 def test_every_libraw_model_runs_on_a_family():
     for name in LIBRAW_MODELS:
         one = scene(cfa=XTRANS if "markesteijn" in name or name == "vng" else RGGB)
-        rgb = libraw_model(name).demosaic(one)
+        rgb = libraw_model(name, one.cfa.family).demosaic(one)
         assert metrics.psnr(rgb, one.rgb, peak=1.0, border=8) > 15
 
 
@@ -246,3 +246,9 @@ def test_the_script_writes_what_the_record_reads(tmp_path, checkpoint):
     assert found["rows"][0].keys() >= {"model", "image", "psnr_linear_db", "psnr_srgb_db", "ssim"}
     assert found["mean"][checkpoint]["images"] == 2
     assert found["mean"][checkpoint]["worse_than_markesteijn3"] == 2
+
+
+def test_the_algorithm_that_really_runs_is_said():
+    assert libraw_model("dht", "xtrans").algorithm == "markesteijn3"
+    assert libraw_model("dht", "bayer").algorithm == "dht"
+    assert libraw_model("bilinear", "xtrans").algorithm == "linear"

@@ -24,7 +24,7 @@ pytestmark = [
     ],
 )
 def test_libraw_scores_on_kodak_as_it_did_in_another_harness(family, model, linear_db, srgb_db):
-    mean = summarise(evaluate([load_model(model)], load_suite("truth", FOLDER, family)))["mean"][model]
+    mean = summarise(evaluate([load_model(model, family)], load_suite("truth", FOLDER, family)))["mean"][model]
     assert mean["images"] == 24
     assert mean["psnr_linear_db"] == pytest.approx(linear_db, abs=0.05)
     assert mean["psnr_srgb_db"] == pytest.approx(srgb_db, abs=0.05)

@@ -126,6 +126,10 @@ def test_the_normalising_gain_is_a_power_of_two_that_brings_the_mean_near_middle
     assert normalising_gain(mean / 8) == 8 * gain
 
 
+def test_a_black_frame_is_not_brightened_without_bound():
+    assert normalising_gain(1e-12) == 2.0**16
+
+
 @pytest.mark.parametrize("mean", [0.0, -0.01, float("nan")])
 def test_a_picture_without_light_is_left_as_it_is(mean):
     assert normalising_gain(mean) == 1

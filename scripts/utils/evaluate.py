@@ -42,7 +42,7 @@ def main() -> int:
     args = parser.parse_args()
     suite, _, path = args.suite.partition("=")
     try:
-        models = [load_model(name, args.device) for name in args.models]
+        models = [load_model(name, args.cfa, args.device) for name in args.models]
         scenes = list(load_suite(suite, path, args.cfa, args.count))
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task(f"{suite}, {args.cfa}", total=len(scenes))
@@ -55,6 +55,7 @@ def main() -> int:
     if args.json:
         facts = {"suite": suite, "set": Path(path).name, "cfa": args.cfa}
         facts |= {"command": command_line(), "commit": git_commit()}
+        facts["algorithms"] = {model.name: model.algorithm for model in models}
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(json_safe({**facts, "rows": rows, **summary}), indent=1) + "\n")
     return 0

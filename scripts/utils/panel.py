@@ -28,7 +28,7 @@ def main() -> int:
     args = parser.parse_args()
     suite, _, path = args.suite.partition("=")
     try:
-        models = [load_model(name) for name in args.models]
+        models = [load_model(name, args.cfa) for name in args.models]
         scenes = list(load_suite(suite, path, args.cfa))
     except ValueError as error:
         print(f"panel: {error}", file=sys.stderr)

@@ -29,30 +29,40 @@ STEP = 1 / (16383 - 1024)
 
 @dataclass(frozen=True)
 class Model:
-    """demosaic: a scene's (mosaic, cfa, white_balance, xyz_to_camera) -> linear camera RGB [H, W, 3]."""
+    """demosaic: a scene without its truth -> linear camera RGB [H, W, 3].
+
+    algorithm: what really runs: LibRaw's ahd, dht and aahd are Markesteijn 3-pass on X-Trans.
+    """
 
     name: str
     demosaic: Callable[[Scene], np.ndarray]
+    algorithm: str = "network"
 
 
-def libraw_model(name: str) -> Model:
-    """One of LIBRAW_MODELS, run on a CFA DNG of the scene's mosaic with its white balance and colour matrix."""
+def libraw_model(name: str, family: str) -> Model:
+    """One of LIBRAW_MODELS, run on a CFA DNG of the scene's mosaic with its white balance and colour matrix.
+
+    Raises ValueError for an algorithm that the CFA family does not have.
+    """
 
     def demosaic(scene: Scene) -> np.ndarray:
         matrix = XYZ_TO_LINEAR_SRGB if scene.xyz_to_camera is None else scene.xyz_to_camera
         return raw.demosaic_mosaic(scene.mosaic, scene.cfa, LIBRAW_MODELS[name], scene.white_balance, matrix)[0]
 
-    return Model(name, demosaic)
+    return Model(name, demosaic, raw.algorithm_that_runs(LIBRAW_MODELS[name], family))
 
 
 def network_model(name: str, demosaicer: Demosaicer) -> Model:
     return Model(name, lambda scene: demosaicer(scene.mosaic, scene.cfa, scene.white_balance))
 
 
-def load_model(name: str, device: str = "cpu") -> Model:
-    """By LibRaw's names (LIBRAW_MODELS), a checkpoint's path or a released model's name. Raises CheckpointError."""
+def load_model(name: str, family: str, device: str = "cpu") -> Model:
+    """By LibRaw's names (LIBRAW_MODELS), a checkpoint's path or a released model's name, for a CFA family.
+
+    Raises CheckpointError for what is none of these, ValueError for an algorithm that the family does not have.
+    """
     if name in LIBRAW_MODELS:
-        return libraw_model(name)
+        return libraw_model(name, family)
     return network_model(name, Demosaicer(load_weights(find_weights(name)).network, device=device))
 
 

@@ -17,8 +17,8 @@ from lincfa.provenance import git_commit
 if TYPE_CHECKING:
     from lincfa.train import TrainConfig
 
-FREE_TO_CHANGE = {"device", "workers", "save_every_s"}
-"""Settings that a resumed run may change: they do not decide what is learnt."""
+FREE_TO_CHANGE = {"device", "workers", "save_every_s", "data.folder"}
+"""Settings that a resumed run may change: they do not decide what is learnt. A moved dataset is known by its hash."""
 
 
 class TrainingError(ValueError):

@@ -37,7 +37,8 @@ from lincfa.data.workers import map_isolated
 PHOTOGRAPHS = {".png", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"}
 NOT_RAW = {".txt", ".xmp", ".md", ".tsv", ".csv", ".json", ".pp3", ".py"}
 TARGETS = ("dht", "markesteijn1", "markesteijn3", "vng", "linear", "cell")
-MIN_SIDE = 64
+MIN_SIDE = 80
+"""Less has no room for the evaluation's border and filters."""
 
 
 class Refused(Exception):
@@ -83,23 +84,15 @@ def build(
         raise DatasetError(f"{source}: no such folder")
     _claim(out, settings)
     files = sorted(p for p in source.rglob("*") if p.is_file() and p.suffix.lower() not in NOT_RAW)
-    refused, digests = [], {}
-    for path in files:
-        digest = raw.file_sha256(path)
-        name = str(path.relative_to(source))
-        if digest in digests:
-            refused.append({"file": name, "reason": f"duplicate of {digests[digest].relative_to(source)}"})
-        else:
-            digests[digest] = path
-    names = {path: (digest, str(path.relative_to(source))) for digest, path in digests.items()}
+    items, refused = _identify(source, files)
     images = []
-    work = partial(_build_one, names=names, out=out, settings=settings)
-    for done, (path, result) in enumerate(map_isolated(work, names, jobs or os.cpu_count() or 1), 1):
+    work = partial(_build_one, out=out, settings=settings)
+    for done, (item, result) in enumerate(map_isolated(work, items, jobs or os.cpu_count() or 1), 1):
         if isinstance(result, Exception):
-            refused.append({"file": names[path][1], "reason": str(result).removeprefix(f"{path}: ")})
+            refused.append({"file": item.name, "reason": str(result).removeprefix(f"{item.path}: ")})
         else:
             images.append(result)
-        progress(done, len(names), names[path][1])
+        progress(done, len(items), item.name)
     if not images:
         raise DatasetError(f"{source}: no usable image among {len(files)} files")
     images = _split(sorted(images, key=lambda r: r.id), settings.validation_share)
@@ -137,6 +130,31 @@ def cell_average(mosaic: np.ndarray, cfa: CFA) -> np.ndarray:
     return (sums / masks.sum((1, 2))).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class _Item:
+    path: Path
+    name: str
+    sha256: str
+
+
+def _identify(source: Path, files: list[Path]) -> tuple[list[_Item], list[dict]]:
+    """Files by their content: the first of equal ones, and the refusals of the others and of unreadable ones."""
+    items: dict[str, _Item] = {}
+    refused = []
+    for path in files:
+        name = str(path.relative_to(source))
+        try:
+            digest = raw.file_sha256(path)
+        except OSError as error:
+            refused.append({"file": name, "reason": f"unreadable ({error.strerror})"})
+            continue
+        if digest in items:
+            refused.append({"file": name, "reason": f"duplicate of {items[digest].name}"})
+        else:
+            items[digest] = _Item(path, name, digest)
+    return list(items.values()), refused
+
+
 def _claim(out: Path, settings: BuildSettings) -> None:
     """Settings are written first, so that a continued build cannot mix two kinds of truth."""
     path = out / "settings.json"
@@ -165,24 +183,23 @@ def _split(images: list[ImageRecord], share: float) -> list[ImageRecord]:
     ]
 
 
-def _build_one(path: Path, *, names: dict, out: Path, settings: BuildSettings) -> ImageRecord:
-    digest, name = names[path]
-    image_id = f"{path.stem}-{digest[:8]}"
+def _build_one(item: _Item, *, out: Path, settings: BuildSettings) -> ImageRecord:
+    image_id = f"{item.path.stem}-{item.sha256[:8]}"
     record_path = out / "records" / f"{image_id}.json"
     if record_path.exists():
         record = record_from_dict(json.loads(record_path.read_text()))
         if all((out / a.file).exists() for a in (record.rgb, record.mosaic) if a):
             return record
-    make = _from_photograph if path.suffix.lower() in PHOTOGRAPHS else _from_raw
-    rgb, mosaic, facts = make(path, settings)
+    make = _from_photograph if item.path.suffix.lower() in PHOTOGRAPHS else _from_raw
+    rgb, mosaic, facts = make(item.path, settings)
     if min(rgb.shape[:2]) < MIN_SIDE:
         raise Refused(f"only {rgb.shape[1]} x {rgb.shape[0]} pixels of truth; at least {MIN_SIDE} are needed")
     balanced = rgb * np.asarray(facts["white_balance"], np.float32)
     laplacian_variance, sobel_p99 = sharpness(balanced)
     record = ImageRecord(
         id=image_id,
-        source=name,
-        source_sha256=digest,
+        source=item.name,
+        source_sha256=item.sha256,
         split="",
         rgb=store_array(out, f"rgb/{image_id}.npy", rgb),
         mosaic=None if mosaic is None else store_array(out, f"mosaic/{image_id}.npy", mosaic),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ class PatchSet:
     files of that family only. sharpest: a JSON list of image ids to train on, or None for all training images.
     torture: a folder of torture scenes, mixed in at torture_fraction.
     device: where the images lie and patches are made; on CUDA all of them are copied there.
+    data_sha256: what can be seen here: the dataset's hash, with the list and the torture scenes where they are used.
     Raises DatasetError for an empty selection or images smaller than a patch.
     """
 
@@ -67,13 +69,14 @@ class PatchSet:
         self.patch_px, self.config, self.seed = patch_px, config, seed
         self.torture_fraction, self.device = torture_fraction, torch.device(device)
         manifest = load_manifest(folder)
-        self.data_sha256 = manifest.data_sha256
+        parts = [manifest.data_sha256]
         self.teacher = manifest.settings["regime"] == "teacher"
         self.cfa = _reference(family)
         records = [r for r in manifest.split("train") if not self.teacher or r.pattern.family == family]
         if sharpest:
             kept = _listed(Path(sharpest))
             records = [r for r in records if r.id in kept]
+            parts.append(",".join(sorted(kept)))
         if not records:
             raise DatasetError(f"{folder}: no {family} training image is left after filtering")
         self._reach = 0 if self.teacher else OLPF_RADIUS
@@ -84,7 +87,11 @@ class PatchSet:
         self._sources = [self._load(Path(folder), r) for r in records]
         area = np.array([r.rgb.shape[0] * r.rgb.shape[1] for r in records], np.float64)
         self._cumulative = np.cumsum(area / area.sum()).tolist()
-        self._torture = self._load_torture(torture_folder, side) if torture_fraction else []
+        self._torture: list[_Source] = []
+        if torture_fraction:
+            self._torture, content = self._load_torture(torture_folder, side)
+            parts.append(content)
+        self.data_sha256 = parts[0] if len(parts) == 1 else hashlib.sha256("|".join(parts).encode()).hexdigest()
 
     def batch(self, numbers) -> Batch:
         """The samples with these numbers; each is a pure function of (seed, number)."""
@@ -168,8 +175,8 @@ class PatchSet:
             clip=balance * normal,
         )
 
-    def _load_torture(self, folder, side: int) -> list[_Source]:
-        """Torture scenes have no sensor behind them: they keep their highlights, unclipped."""
+    def _load_torture(self, folder, side: int) -> tuple[list[_Source], str]:
+        """The scenes, and what tells them from others. They have no sensor behind them: highlights stay, unclipped."""
         if folder is None:
             raise DatasetError("torture_fraction is above 0, and no torture_folder is given")
         scenes, info = torture.load(folder)
@@ -177,7 +184,8 @@ class PatchSet:
             raise DatasetError(f"{folder}: scenes of {scenes.shape[1]} px are smaller than a patch of {side} px")
         scenes = self._place(scenes)
         coding, ones = (1 / info["scale"], 0.0), np.ones(3)
-        return [_Source(s, None, coding, coding, self.cfa, ones, np.full(3, np.inf)) for s in scenes]
+        sources = [_Source(s, None, coding, coding, self.cfa, ones, np.full(3, np.inf)) for s in scenes]
+        return sources, ",".join(info["hashes"])
 
     def _place(self, array: np.ndarray):
         """Memory-mapped for the CPU, in an array without np.memmap's slower slices; a copy on the device otherwise."""

@@ -16,6 +16,8 @@ from lincfa.models.unet import UNet
 
 ARCHITECTURES = {"unet": UNet}
 MIDDLE_GREY = 0.18
+MAX_STOPS = 16
+"""A picture that is darker is noise, and is not brightened further."""
 
 
 def build(name: str, **kwargs) -> nn.Module:
@@ -35,7 +37,7 @@ def normalising_gain(mean: float) -> float:
     """
     if not mean > 0:
         return 1.0
-    return 2.0 ** round(math.log2(MIDDLE_GREY / mean))
+    return 2.0 ** min(MAX_STOPS, round(math.log2(MIDDLE_GREY / mean)))
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import torch
-import torch.distributed
-import torch.distributed.nn.functional
+import torch.distributed as dist
 from torch import nn
 from torch.nn import functional as F
 
@@ -62,12 +61,12 @@ class BatchNorm(nn.BatchNorm2d):
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not (self.training and torch.distributed.is_initialized()):
+        if not (self.training and dist.is_initialized()):
             return super().forward(x)
         x32 = x.float()
         sums = torch.stack([x32.sum((0, 2, 3)), x32.square().sum((0, 2, 3))])
-        count = x.numel() // x.shape[1] * torch.distributed.get_world_size()
-        mean, square = torch.distributed.nn.functional.all_reduce(sums) / count
+        count = x.numel() // x.shape[1] * dist.get_world_size()
+        mean, square = _SumOverProcesses.apply(sums) / count
         variance = (square - mean**2).clamp_min(0)
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
@@ -76,3 +75,19 @@ class BatchNorm(nn.BatchNorm2d):
         scale = self.weight * torch.rsqrt(variance + self.eps)
         shift = self.bias - mean * scale
         return (x32 * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """All-reduce whose gradient is all-reduced as well: each process's loss depends on every process's samples."""
+
+    @staticmethod
+    def forward(ctx, values: torch.Tensor) -> torch.Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
