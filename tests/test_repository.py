@@ -10,7 +10,7 @@ import pytest
 
 from lincfa.config import from_dict, to_dict
 from lincfa.models import build
-from lincfa.train import TrainConfig
+from lincfa.trainconfig import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src" / "lincfa"
@@ -27,7 +27,7 @@ ORDER = [
     "checkpoint data data.augment data.torture_patterns data.torture data.manifest data.health data.sharpness "
     "data.workers data.dataset data.build data.scenes data.demo data infer blend export",
     "evaluate figures",
-    "ledger runlog trainstate experiments",
+    "ledger runlog trainconfig trainstate experiments",
     "train",
     "__init__",
     "cli app",

@@ -20,7 +20,8 @@ from lincfa.config import to_dict
 from lincfa.data.manifest import load_manifest
 from lincfa.losses import WeightedLoss
 from lincfa.models import build
-from lincfa.train import OptimConfig, learning_rate, train
+from lincfa.train import learning_rate, train
+from lincfa.trainconfig import OptimConfig
 from lincfa.trainstate import TrainingError, TrainState
 
 TESTS = Path(__file__).parent

@@ -9,7 +9,7 @@ import tifffile
 from lincfa.color import linear_to_srgb
 from lincfa.data.build import BuildSettings, build
 from lincfa.data.torture import torture_scene
-from lincfa.train import DataConfig, OptimConfig, TrainConfig
+from lincfa.trainconfig import DataConfig, OptimConfig, TrainConfig
 
 SIDE = 96
 BATCH = 4

@@ -7,7 +7,8 @@ Run it again to continue. Width 16 (1.9 M parameters, 7.8 MB): small enough for 
 
 import sys
 
-from lincfa.train import DataConfig, OptimConfig, TrainConfig, main
+from lincfa.train import main
+from lincfa.trainconfig import DataConfig, OptimConfig, TrainConfig
 
 CONFIG = TrainConfig(
     name="v4",

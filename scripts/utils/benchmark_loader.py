@@ -5,9 +5,9 @@
 Compares, in alternating rounds on one thread and the same images, the loader of the recipes (PatchSet.batch: batch 16,
 96 px, default augmentation) with one that reads the whole float32 image for each patch, crops and mosaics it, without
 any augmentation, as the first v4 did. Their ratio grows with the size of the images, so these are tiled to --megapixels
-first (1.5: a 24-megapixel RAF downsampled 4 x). Then scripts/train/train_v4.py runs for some dozen steps on the CPU
-(or --log names a run's folder) for the share of a step that waits for data. A minute; the images are copied to a
-temporary folder (12 images of 1.5 megapixels: 0.35 GB).
+first (2.1: those of the first v4 set, 60 GB of float32 for 2,350). Then scripts/train/train_v4.py runs for some dozen
+steps on the CPU (or --log names a run's folder) for the share of a step that waits for data. A minute; the images are
+copied to a temporary folder (12 images of 2.1 megapixels: 0.45 GB).
 """
 
 import argparse
@@ -37,7 +37,7 @@ BATCH, PATCH_PX = 16, 96
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a built dataset, remosaic regime")
-    parser.add_argument("--megapixels", type=float, default=1.5, help="size that the images are tiled to")
+    parser.add_argument("--megapixels", type=float, default=2.1, help="size that the images are tiled to")
     parser.add_argument("--images", type=int, default=12, help="at most so many training images")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=60, help="training steps")

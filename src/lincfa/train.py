@@ -1,4 +1,4 @@
-"""The one training loop, and its configs. Time is counted in images seen."""
+"""The one training loop. Time is counted in images seen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import signal
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,73 +18,19 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from lincfa.config import override, to_dict
-from lincfa.data.augment import AugmentConfig
 from lincfa.data.dataset import PatchSet, Scene, validation_scenes
 from lincfa.evaluate import evaluate, network_model, summarise, torture_samples
 from lincfa.figures import training_panel
 from lincfa.infer import Demosaicer
-from lincfa.losses import V4_WEIGHTS, WeightedLoss
+from lincfa.losses import WeightedLoss
 from lincfa.models import parameter_count
 from lincfa.provenance import command_line, machine
 from lincfa.runlog import RunLog, Window
 from lincfa.runtime import join_group, pick_device
+from lincfa.trainconfig import OptimConfig, TrainConfig
 from lincfa.trainstate import TrainingError, TrainState
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """See lincfa.data.dataset.PatchSet. validation_px: side of the fixed crops, of validation_count images."""
-
-    folder: str = "data/v4"
-    family: str = "xtrans"
-    sharpest: str | None = None
-    torture_folder: str | None = None
-    torture_fraction: float = 0.0
-    patch_px: int = 96
-    validation_px: int = 192
-    validation_count: int = 24
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-
-
-@dataclass(frozen=True)
-class OptimConfig:
-    """AdamW (Loshchilov and Hutter 2019): linear warm-up, then cosine to last_lr_share of lr. clip_norm: of the
-    gradient. ema_halflife_images: of the weights' average, shortened to a tenth of what was seen at the start."""
-
-    lr: float = 1e-3
-    last_lr_share: float = 0.01
-    warmup_images: int = 2000
-    weight_decay: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.999)
-    clip_norm: float = 1.0
-    ema_halflife_images: int = 8000
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """name: of logs; checkpoint_folder: under checkpoints/. model: {'name': ..., arguments}. loss: {name: weight}.
-    start_from: weights of a checkpoint or released model to start from. precision: 'fp32', 'bf16' or 'fp16' (autocast).
-    """
-
-    name: str
-    checkpoint_folder: str
-    images: int
-    batch: int = 16
-    seed: int = 0
-    model: dict = field(default_factory=lambda: {"name": "unet", "width": 64, "norm": "batch"})
-    loss: dict = field(default_factory=lambda: dict(V4_WEIGHTS))
-    data: DataConfig = field(default_factory=DataConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    start_from: str | None = None
-    precision: str = "fp32"
-    channels_last: bool = False
-    log_every_images: int = 1600
-    validate_every_images: int = 16000
-    device: str = "auto"
-    workers: int = 1
-    save_every_s: float = 120.0
 
 
 def main(config: TrainConfig, doc: str | None = None) -> int:

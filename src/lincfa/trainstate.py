@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,9 +12,7 @@ from lincfa.checkpoint import BEST, STATE, find_weights, load_state, load_weight
 from lincfa.config import difference, to_dict
 from lincfa.models import build
 from lincfa.provenance import git_commit
-
-if TYPE_CHECKING:
-    from lincfa.train import TrainConfig
+from lincfa.trainconfig import TrainConfig
 
 FREE_TO_CHANGE = {"device", "workers", "save_every_s", "data.folder"}
 """Settings that a resumed run may change: they do not decide what is learnt. A moved dataset is known by its hash."""
