@@ -18,7 +18,7 @@ class MeanOfNeighbours(nn.Module):
     It makes a constant frame constant if and only if masks and mosaic agree and every window holds real samples.
     """
 
-    multiple, margin = 8, 3
+    cfa, multiple, margin = None, 8, 3
 
     def __init__(self):
         super().__init__()

@@ -178,6 +178,7 @@ def test_highlights_kept_is_the_share_of_light_above_one():
     assert metrics.highlights_kept(image, truth, border=0) == pytest.approx(2.2 / 3.5)
     assert metrics.highlights_kept(np.minimum(truth, 1), truth, border=0) == 0
     assert math.isnan(metrics.highlights_kept(truth, np.minimum(truth, 1), border=0))
+    assert math.isnan(metrics.highlights_kept(truth, np.minimum(truth, 1 + 1e-5), border=0))
 
 
 def test_false_colour_sees_fine_chroma_and_neither_luma_nor_a_cast():

@@ -87,7 +87,8 @@ def test_batch_norm_in_a_process_group_is_that_of_torch(group_of_one):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"name": "unet2"}, "unknown network 'unet2'; there are: unet"),
+        ({"name": "unet2"}, "unknown network 'unet2'; there are: unet, packed"),
+        ({"name": "packed", "family": "foveon"}, "'foveon'"),
         ({"name": "unet", "widht": 8}, "widht"),
         ({"name": "unet", "norm": "group"}, "'group'"),
     ],

@@ -29,7 +29,8 @@ class Demosaicer:
     def __call__(self, mosaic: np.ndarray, cfa: CFA, white_balance=(1.0, 1.0, 1.0)) -> np.ndarray:
         """mosaic: [H, W] linear, black = 0, white = 1, unbalanced and unclipped, as RawFrame gives it.
         white_balance: [3] multipliers. Returns [H, W, 3] float32 on the scale of the mosaic, unclipped.
-        Raises ValueError for a mosaic that is not 2-D, smaller than a CFA period, or not finite.
+        Raises ValueError for a mosaic that is not 2-D, smaller than a CFA period or not finite, or of another CFA than
+        the network's.
         """
         if mosaic.ndim != 2 or not np.isfinite(mosaic).all():
             raise ValueError(f"a mosaic is a finite [H, W] array, not {mosaic.shape} or with NaN")
@@ -37,11 +38,26 @@ class Demosaicer:
         height, width = mosaic.shape
         balanced = mosaic.astype(np.float32) * cfa.per_photosite(white_balance, height, width)
         gain = np.float32(normalising_gain(float(balanced.mean(dtype=np.float64))))
-        border, multiple = self._aligned(BORDER_PX), self.network.multiple
-        far = [border + -(n + 2 * border) % multiple for n in mosaic.shape]
-        padded = cfa.pad(balanced * gain, border, far[0], border, far[1])
-        out = self._tiled(padded, cfa.shift(-border, -border))
-        return out[border : border + height, border : border + width] / (gain * white_balance)
+        multiple = self.network.multiple
+        top, left = self._near_border(cfa)
+        bottom, right = (
+            BORDER_PX + -(n + near + BORDER_PX) % multiple for n, near in zip(mosaic.shape, (top, left), strict=True)
+        )
+        padded = cfa.pad(balanced * gain, top, bottom, left, right)
+        out = self._tiled(padded, cfa.shift(-top, -left))
+        return out[top : top + height, left : left + width] / (gain * white_balance)
+
+    def _near_border(self, cfa: CFA) -> tuple[int, int]:
+        """The least border at the top and left that brings the CFA into the network's phase."""
+        wanted = self.network.cfa
+        if wanted is None:
+            return BORDER_PX, BORDER_PX
+        p, q = wanted.period
+        for top in range(BORDER_PX, BORDER_PX + p):
+            for left in range(BORDER_PX, BORDER_PX + q):
+                if cfa.shift(-top, -left) == wanted:
+                    return top, left
+        raise ValueError(f"this network is for {wanted.family} mosaics, and not for {cfa.family} ones")
 
     def _tiled(self, mosaic: np.ndarray, cfa: CFA) -> np.ndarray:
         """Each tile is computed with the frame's own samples around it, up to the network's margin."""

@@ -3,18 +3,22 @@
     forward(mosaic [B, 1, H, W], masks [B, 3, H, W]) -> rgb [B, 3, H, W]
 
 Linear light, white balanced (grey is equal), black = 0, scaled by `normalising_gain`; H and W are multiples of
-`network.multiple`, and samples further than `network.margin` from a pixel do not reach it.
+`network.multiple`, and samples further than `network.margin` from a pixel do not reach it. `network.cfa` is the CFA,
+in its phase, that the network takes, or None where it takes any.
 """
 
 from __future__ import annotations
 
 import math
 
+import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from lincfa.models.packed import PackedNet
 from lincfa.models.unet import UNet
 
-ARCHITECTURES = {"unet": UNet}
+ARCHITECTURES = {"unet": UNet, "packed": PackedNet}
 MIDDLE_GREY = 0.18
 MAX_STOPS = 16
 """A picture that is darker is noise, and is not brightened further."""
@@ -42,3 +46,11 @@ def normalising_gain(mean: float) -> float:
 
 def parameter_count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
+
+
+def gmac_per_megapixel(network: nn.Module) -> float:
+    """Multiply-accumulates of convolutions and products for a megapixel, in 10^9: counted, on 240 x 240 pixels."""
+    side = 240
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(torch.zeros(1, 1, side, side), torch.zeros(1, 3, side, side))
+    return counter.get_total_flops() / 2 / side**2 / 1e3
