@@ -22,12 +22,12 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 ORDER = [
     "cfa",
     "color config provenance runtime runfiles",
-    "rawwriter metrics losses models.unet models",
+    "rawwriter metrics losses models.unet models.packed models",
     "raw",
     "checkpoint data data.augment data.torture_patterns data.torture data.manifest data.health data.sharpness "
     "data.workers data.dataset data.build data.scenes data.demo data infer blend export",
     "evaluate figures",
-    "ledger runlog trainconfig trainstate experiments",
+    "ledger runlog trainconfig trainstate experiments release",
     "train",
     "__init__",
     "cli app",
