@@ -31,29 +31,36 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     args = parser.parse_args()
     if args.demo:
-        names = list(demo_scenes())
+        sources = {name: name for name in demo_scenes()}
     else:
-        names = sorted(p for p in args.photos.rglob("*") if p.suffix.lower() in PHOTOGRAPHS)
-    if not names:
+        files = sorted(p for p in args.photos.rglob("*") if p.suffix.lower() in PHOTOGRAPHS)
+        sources = {"-".join(p.relative_to(args.photos).with_suffix("").parts): p for p in files}
+    if not sources:
         print(f"make_rafs: no photographs in {args.photos}", file=sys.stderr)
         return 1
     args.out.mkdir(parents=True, exist_ok=True)
     work = partial(write_one, out=args.out, factor=args.factor)
     with ProcessPoolExecutor(args.jobs) as pool:
-        for _ in track(pool.map(work, enumerate(names)), "RAF files", total=len(names)):
-            pass
-    return 0
+        results = pool.map(work, range(len(sources)), sources, sources.values())
+        failures = [text for text in track(results, "RAF files", total=len(sources)) if text]
+    for text in failures:
+        print(f"make_rafs: {text}", file=sys.stderr)
+    return 1 if failures else 0
 
 
-def write_one(numbered, out: Path, factor: int) -> None:
-    number, name = numbered
-    path = out / f"{Path(name).stem}.RAF"
+def write_one(number: int, name: str, source: str | Path, out: Path, factor: int) -> str | None:
+    """Why the picture could not be used, or None. A demo scene is given by its name, a photograph by its path."""
+    path = out / f"{name}.RAF"
     if path.exists():
-        return
-    rgb = demo_scenes()[name]() if isinstance(name, str) else read_photograph(name)
+        return None
+    try:
+        rgb = read_photograph(source) if isinstance(source, Path) else demo_scenes()[source]()
+    except ValueError as error:
+        return str(error)
     part = path.with_suffix(".part")
     write_scene_raf(part, rgb, Camera(), phase=(number % 3, number // 3 % 6), seed=number, factor=factor)
     part.rename(path)
+    return None
 
 
 if __name__ == "__main__":
