@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,8 @@ def load_suite(suite: str, path, family: str, count: int | None = None) -> Itera
     if reference is None:
         raise ValueError(f"cfa is 'xtrans' or 'bayer', not {family!r}")
     if suite == "raf":
-        return validation_scenes(path, family=family, count=count)
+        scenes = validation_scenes(path, family=family, count=count)
+        return [replace(scene, mosaic=_in_steps(scene.mosaic)) for scene in scenes]
     if suite == "truth":
         files = (
             sorted(p for p in Path(path).iterdir() if p.suffix.lower() in PHOTOGRAPHS) if Path(path).is_dir() else []
@@ -174,8 +175,11 @@ def json_safe(value):
 
 def _mosaiced(name: str, rgb: np.ndarray, cfa: CFA, group: str = "") -> Scene:
     """A balanced scene with the colours of linear sRGB, and its mosaic in 14-bit steps."""
-    mosaic = (np.rint(cfa.mosaic(rgb) / STEP) * STEP).astype(np.float32)
-    return Scene(name, mosaic, rgb, cfa, np.ones(3), XYZ_TO_LINEAR_SRGB, group)
+    return Scene(name, _in_steps(cfa.mosaic(rgb)), rgb, cfa, np.ones(3), XYZ_TO_LINEAR_SRGB, group)
+
+
+def _in_steps(mosaic: np.ndarray) -> np.ndarray:
+    return (np.rint(mosaic / STEP) * STEP).astype(np.float32)
 
 
 def _over(rows: list[dict], function) -> dict[str, float]:
