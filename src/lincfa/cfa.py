@@ -189,7 +189,8 @@ def batch_masks(cfas: list[CFA], height: int, width: int, device: torch.device |
 
 def batch_mosaic(rgb: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     """rgb: [B, 3, H, W], masks: [B, 3, H, W] -> [B, 1, H, W], the sample that each photosite sees."""
-    return (rgb * masks).sum(1, keepdim=True)
+    red, green, blue = (rgb[:, c] * masks[:, c] for c in range(3))  # small pieces: no [B, 3, H, W] in between
+    return red.add_(green).add_(blue)[:, None]
 
 
 def _torch_masks(cfa: CFA, height: int, width: int, device: str) -> torch.Tensor:

@@ -87,6 +87,7 @@ class PatchSet:
         self._sources = [self._load(Path(folder), r) for r in records]
         area = np.array([r.rgb.shape[0] * r.rgb.shape[1] for r in records], np.float64)
         self._cumulative = np.cumsum(area / area.sum()).tolist()
+        self._buffers: dict[tuple[int, ...], np.ndarray] = {}
         self._torture: list[_Source] = []
         if torture_fraction:
             self._torture, content = self._load_torture(torture_folder, side)
@@ -101,13 +102,13 @@ class PatchSet:
         gains = self._tensor([s.gains * d.gain * d.balance_gain for s, d in zip(picked, draws, strict=True)])
         clip = self._tensor([s.clip for s in picked])
         masks = torch.cat([_masks(cfa, self.patch_px, self.device) for _, _, cfa in cuts])
-        truth = self._decode([rgb for rgb, _, _ in cuts], [s.rgb_coding for s in picked]).mul_(gains)
+        truth = self._decode([rgb for rgb, _, _ in cuts], [s.rgb_coding for s in picked], gains)
         truth = torch.minimum(truth if self.teacher else self._blur(truth, draws), clip)
         mosaic = batch_mosaic(truth, masks)
         own = [i for i, s in enumerate(picked) if s.mosaic is not None]  # the sensor's samples, not the truth's
         if own:
-            samples = self._decode([cuts[i][1] for i in own], [picked[i].mosaic_coding for i in own])
-            mosaic[own] = samples * (masks * gains).sum(1, keepdim=True)[own]
+            at_photosites = (masks * gains).sum(1, keepdim=True)[own]
+            mosaic[own] = self._decode([cuts[i][1] for i in own], [picked[i].mosaic_coding for i in own], at_photosites)
         noisy = any(d.read_noise or d.shot_noise for d in draws)
         if own or noisy:  # samples of a clipped truth are clipped
             white = torch.where(masks > 0, clip, 0).sum(1, keepdim=True)  # infinite where nothing clips
@@ -148,17 +149,27 @@ class PatchSet:
             return dihedral(values.copy(), k).transpose(2, 0, 1)  # the copy is small: turned reads stay in the cache
         return dihedral(values.to(torch.float32).permute(2, 0, 1), k)
 
-    def _decode(self, stored: list, codings: list[tuple[float, float]]) -> torch.Tensor:
-        """[C, S, S] each -> [B, C, S, S]; on the CPU one copy stacks, turns and converts them."""
+    def _decode(self, stored: list, codings: list[tuple[float, float]], gains: torch.Tensor) -> torch.Tensor:
+        """[C, S, S] each -> [B, C, S, S], times gains; on the CPU one copy stacks, turns and converts them.
+
+        The result lives until the next call.
+        """
         if self.device.type == "cpu":
-            values = np.empty((len(stored), *stored[0].shape), np.float32)
+            values = self._scratch((len(stored), *stored[0].shape))
             for place, view in zip(values, stored, strict=True):
                 place[:] = view
             values = torch.from_numpy(values)
         else:
             values = torch.stack(stored)
-        coding = self._tensor(codings)
-        return values.mul_(coding[:, :1]).add_(coding[:, 1:])
+        scale, offset = self._tensor(codings).split(1, dim=1)
+        values.mul_(scale * gains)
+        return values.add_(offset * gains) if offset.any() else values
+
+    def _scratch(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Memory that each batch uses again: fresh pages would cost more than what is written to them."""
+        if shape not in self._buffers:
+            self._buffers[shape] = np.empty(shape, np.float32)
+        return self._buffers[shape]
 
     def _load(self, folder: Path, record: ImageRecord) -> _Source:
         arrays = [None if a is None else self._place(a.open(folder)) for a in (record.rgb, record.mosaic)]
