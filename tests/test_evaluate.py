@@ -252,3 +252,8 @@ def test_the_algorithm_that_really_runs_is_said():
     assert libraw_model("dht", "xtrans").algorithm == "markesteijn3"
     assert libraw_model("dht", "bayer").algorithm == "dht"
     assert libraw_model("bilinear", "xtrans").algorithm == "linear"
+
+
+def test_weights_for_another_family_are_refused(checkpoint):
+    with pytest.raises(ValueError, match="trained for xtrans mosaics, and these are bayer"):
+        load_model(checkpoint, "bayer")

@@ -11,7 +11,7 @@ import numpy as np
 
 from lincfa import metrics, raw
 from lincfa.cfa import CFA, RGGB, XTRANS
-from lincfa.checkpoint import find_weights, load_weights
+from lincfa.checkpoint import CheckpointError, find_weights, load_weights
 from lincfa.color import linear_to_srgb
 from lincfa.data import torture
 from lincfa.data.build import PHOTOGRAPHS, read_photograph
@@ -59,11 +59,15 @@ def network_model(name: str, demosaicer: Demosaicer) -> Model:
 def load_model(name: str, family: str, device: str = "cpu") -> Model:
     """By LibRaw's names (LIBRAW_MODELS), a checkpoint's path or a released model's name, for a CFA family.
 
-    Raises CheckpointError for what is none of these, ValueError for an algorithm that the family does not have.
+    Raises CheckpointError for what is none of these or was trained for another family, ValueError for an algorithm that
+    the family does not have.
     """
     if name in LIBRAW_MODELS:
         return libraw_model(name, family)
-    return network_model(name, Demosaicer(load_weights(find_weights(name)).network, device=device))
+    weights = load_weights(find_weights(name))
+    if weights.family != family:
+        raise CheckpointError(f"{name}: trained for {weights.family} mosaics, and these are {family}")
+    return network_model(name, Demosaicer(weights.network, device=device))
 
 
 def load_suite(suite: str, path, family: str, count: int | None = None) -> Iterable[Scene]:
