@@ -148,6 +148,23 @@ def test_a_terminated_run_ends_its_step_saves_and_says_how_to_continue(data, who
     assert_same_run(tmp_path, whole)
 
 
+@pytest.fixture
+def ctrl_c():
+    """Python's own handling of Ctrl-C, whatever the shell that started the tests said."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_what_the_shell_had_ignored_stays_ignored():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with loop._signals_held() as came:
+        signal.raise_signal(signal.SIGINT)
+        assert came == []
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_the_second_ctrl_c_does_not_wait_and_the_handlers_are_put_back():
     before = signal.getsignal(signal.SIGINT)
     with loop._signals_held() as came:

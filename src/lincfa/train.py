@@ -187,14 +187,16 @@ def _loop(config: TrainConfig, run: TrainState, patches: PatchSet, log: RunLog |
 @contextmanager
 def _signals_held():
     """Ctrl-C and SIGTERM as a list that is empty until one came: half a step must not be saved. The second interrupts
-    at once. Of several processes the first decides, and the others lose it and end."""
+    at once. Of several processes the first decides, and the others lose it and end. What the shell had ignored (Ctrl-C
+    for a job in the background) stays ignored."""
     came = []
 
     def note(number, _frame):
         came.append(number)
         signal.signal(number, before[number])
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heard}
     try:
         yield came
     finally:
