@@ -3,7 +3,8 @@
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/train/train_xtrans_s.py --data data/photographs
 
-Run it again to continue. Phases are off: the network takes phase 0, and lincfa.infer aligns frames to it.
+Run it again to continue; a third of it took 43 minutes of two CPU cores with bfloat16 (docs/EXPERIMENTS.md,
+v5.0). Phases are off: the network takes phase 0, and lincfa.infer aligns frames to it.
 """
 
 import sys
