@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from lincfa.cfa import RGGB, XTRANS
-from lincfa.color import linear_to_srgb
+from lincfa.color import linear_to_srgb, srgb_to_linear
 from lincfa.data.build import BuildSettings, area_downsample, build, cell_average, read_photograph, write_sharpest
 from lincfa.data.health import frame_fault
 from lincfa.data.manifest import DatasetError, load_manifest
@@ -188,14 +188,27 @@ def test_photographs_of_all_kinds_are_linearised_and_an_unreadable_one_is_refuse
     assert [entry["file"] for entry in manifest.refused] == ["broken.jpg"]
     assert manifest.refused[0]["reason"].startswith("unreadable image (")
     grey = linear[..., [1, 1, 1]]
-    # Half a step of the file at the steepest part of the sRGB curve; JPEG loses a few steps.
-    expected = {"a": (linear, 5e-3), "b": (linear, 2e-5), "c": (linear[..., ::-1], 2e-5), "d": (linear, 3e-2)}
-    expected |= {"e": (linear, 5e-3), "f": (grey, 5e-3)}
+    # At the steepest part of the sRGB curve: a step of 8 bits (half of it rounding, half dither), half a step of 16;
+    # JPEG loses a few steps.
+    expected = {"a": (linear, 9e-3), "b": (linear, 2e-5), "c": (linear[..., ::-1], 2e-5), "d": (linear, 3e-2)}
+    expected |= {"e": (linear, 9e-3), "f": (grey, 9e-3)}
     for record in manifest.images:
         truth, tolerance = expected.pop(record.source[0])
         assert record.algorithm == "photograph"
         assert np.abs(stored(tmp_path / "out", record.rgb) - truth).max() <= tolerance
     assert not expected
+
+
+def test_the_steps_of_8_bits_are_dithered_around_their_value_and_always_alike(tmp_path, builder):
+    Image.fromarray(np.full((80, 96, 3), 40, np.uint8)).save(tmp_path / "flat.png")
+    for name in ("once", "again"):
+        record = builder(tmp_path, tmp_path / name, validation_share=0.5).images[0]
+        rgb = stored(tmp_path / name, record.rgb)
+        step = srgb_to_linear(np.array([39.5, 40.5]) / 255)
+        assert rgb.min() < step[0] + 0.05 * (step[1] - step[0])
+        assert rgb.max() > step[1] - 0.05 * (step[1] - step[0])
+        assert rgb.mean() == pytest.approx(srgb_to_linear(np.array(40 / 255)), rel=2e-3)
+    assert np.array_equal(rgb, stored(tmp_path / "once", record.rgb))
 
 
 def test_floating_point_pixels_are_no_photograph(tmp_path):

@@ -13,13 +13,14 @@ from lincfa.cfa import CFA, RGGB, XTRANS
 from lincfa.data import torture
 from lincfa.data.augment import OLPF_RADIUS, AugmentConfig, blur, draw, phase_of
 from lincfa.data.dataset import PatchSet, validation_scenes
+from lincfa.data.hard import hard_places
 from lincfa.data.manifest import DatasetError
 from lincfa.models import normalising_gain
 
 PLAIN = AugmentConfig(
     dihedral=False, phases=False, exposure_ev=(0.0, 0.0), white_balance_ev=0.0, olpf_share=0.0, olpf_sigma_px=(0.3, 0.6)
 )
-NOISY = AugmentConfig(read_noise=(0.001, 0.02), shot_noise=(0.0, 0.01), olpf_share=0.5)
+NOISY = AugmentConfig(read_noise=(0.001, 0.02), shot_noise=(0.0, 0.01), olpf_share=0.5, camera_share=0.5)
 PX = 48
 
 
@@ -65,7 +66,12 @@ class Samples(Dataset):
 @pytest.mark.parametrize("data", ["remosaic_set", "teacher_set"])
 def test_a_sample_is_the_same_alone_in_any_batch_and_with_any_number_of_workers(data, torture_folder, request):
     patches = patch_set(
-        request.getfixturevalue(data), NOISY, seed=5, torture_folder=torture_folder, torture_fraction=0.3
+        request.getfixturevalue(data),
+        NOISY,
+        seed=5,
+        torture_folder=torture_folder,
+        torture_fraction=0.3,
+        hard_fraction=0.4,
     )
     whole = patches.batch(range(12))
     for n in range(12):
@@ -315,3 +321,44 @@ def test_what_cannot_be_trained_on_is_refused_with_its_reason(remosaic_set, teac
         patch_set(remosaic_set, sharpest=tmp_path / "empty.json")
     with pytest.raises(DatasetError, match=r"manifest\.json: no such file"):
         patch_set((tmp_path,))
+
+
+def test_hard_places_are_where_the_detail_is():
+    textured = np.full((120, 240, 3), 20000, np.uint16)
+    textured[:, 120:] += np.random.default_rng(0).integers(0, 2000, (120, 120, 3), dtype=np.uint16)
+    dark = (textured // 100).astype(np.uint16)  # as much detail in stops, but less in light
+    places = hard_places([np.full((120, 120, 3), 9000, np.uint16), textured, dark], 48)
+    assert places
+    assert {number for number, _, _ in places} == {1}
+    assert all(left >= 96 and top + 48 <= 120 and left + 48 <= 240 for _, top, left in places)
+
+
+def test_hard_patches_hold_more_detail_than_patches_from_anywhere(remosaic_set):
+    def detail(patches):
+        truth = patches.batch(range(60)).truth.clamp_min(0).sqrt()
+        return (truth[..., 1:] - truth[..., :-1]).abs().mean()
+
+    assert detail(patch_set(remosaic_set, hard_fraction=1.0)) > 1.2 * detail(patch_set(remosaic_set))
+
+
+def test_mixed_channels_keep_grey_and_lose_saturation(remosaic_set):
+    """The same patches with and without: saturation falls, and no channel leaves the range of the three."""
+    plain = patch_set(remosaic_set).batch(range(20))
+    mixed = patch_set(remosaic_set, replace(PLAIN, camera_share=1.0)).batch(range(20))
+    assert torch.equal(mixed.mosaic, sampled(mixed))
+    low, high = plain.truth.amin(1, keepdim=True), plain.truth.amax(1, keepdim=True)
+    assert (mixed.truth >= low - 1e-6).all()
+    assert (mixed.truth <= high + 1e-6).all()
+    assert (mixed.truth.amax(1) - mixed.truth.amin(1)).mean() < 0.8 * (high - low).mean()
+    for n in range(100):
+        matrix = draw(replace(PLAIN, camera_share=0.5), 0.0, 0, n).crosstalk
+        assert matrix is None or (np.allclose(matrix.sum(1), 1) and (matrix >= 0).all())
+
+
+def test_smaller_patches_of_a_set_are_cut_by_the_same_choices(remosaic_set):
+    for fraction in (0.0, 1.0):
+        patches = patch_set(remosaic_set, hard_fraction=fraction)
+        small = patches.batch(range(4), 24)
+        assert small.mosaic.shape == (4, 1, 24, 24)
+        assert small.masks.shape == small.truth.shape == (4, 3, 24, 24)
+    assert torch.equal(small.truth, patches.batch(range(4)).truth[..., 12:36, 12:36])

@@ -24,7 +24,7 @@ ORDER = [
     "color config provenance runtime runfiles",
     "rawwriter metrics losses models.unet models.packed models",
     "raw",
-    "checkpoint data data.augment data.torture_patterns data.torture data.manifest data.health data.sharpness "
+    "checkpoint data data.augment data.torture_patterns data.torture data.manifest data.health data.sharpness data.hard "
     "data.workers data.dataset data.build data.scenes data.demo data infer blend export",
     "evaluate figures",
     "ledger runlog trainconfig trainstate experiments release",
@@ -98,7 +98,8 @@ def test_a_recipe_builds_its_config_and_says_how_to_run_it(path):
     assert isinstance(recipe.CONFIG, TrainConfig)
     assert from_dict(TrainConfig, to_dict(recipe.CONFIG)) == recipe.CONFIG
     assert recipe.CONFIG.images % recipe.CONFIG.batch == 0
-    assert recipe.CONFIG.data.patch_px % build(**recipe.CONFIG.model).multiple == 0
+    sides = {recipe.CONFIG.data.patch_px, recipe.CONFIG.data.first_patch_px or recipe.CONFIG.data.patch_px}
+    assert not [side for side in sides if side % build(**recipe.CONFIG.model).multiple]
     assert f"python {path.relative_to(ROOT)}" in recipe.__doc__
     assert len(path.read_text().splitlines()) <= 40
 

@@ -17,10 +17,11 @@ from tiny import BATCH, build_dataset, tiny_config
 from lincfa import train as loop
 from lincfa.checkpoint import load_state, load_weights, save_weights
 from lincfa.config import to_dict
+from lincfa.data.dataset import PatchSet
 from lincfa.data.manifest import load_manifest
 from lincfa.losses import WeightedLoss
 from lincfa.models import build
-from lincfa.train import learning_rate, train
+from lincfa.train import _Steps, learning_rate, train
 from lincfa.trainconfig import OptimConfig
 from lincfa.trainstate import TrainingError, TrainState
 
@@ -326,6 +327,16 @@ def test_a_patch_that_the_network_cannot_halve_is_refused(data, tmp_path):
     config = tiny_config(data)
     with pytest.raises(TrainingError, match=r"data\.patch_px \(40\) is no multiple of 16"):
         train(replace(config, data=replace(config.data, patch_px=40)), tmp_path)
+    with pytest.raises(TrainingError, match=r"data\.first_patch_px \(48\) is larger than data\.patch_px"):
+        train(replace(config, data=replace(config.data, first_patch_px=48, first_share=0.5)), tmp_path)
+
+
+def test_patches_are_smaller_for_the_first_share_of_training(data, tmp_path):
+    config = tiny_config(data, steps=6)
+    config = replace(config, data=replace(config.data, first_patch_px=16, first_share=0.5))
+    steps = _Steps(PatchSet(data, patch_px=32, config=config.data.augment, seed=0), config, rank=0, world=1)
+    assert [steps[i][0].shape[-1] for i in range(6)] == [16, 16, 16, 32, 32, 32]
+    train(config, tmp_path)
 
 
 def test_the_command_line_refuses_in_one_line(data, tmp_path):

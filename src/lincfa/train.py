@@ -82,11 +82,15 @@ def train(config: TrainConfig, root: Path = Path()) -> None:
         sharpest=data.sharpest,
         torture_folder=data.torture_folder,
         torture_fraction=data.torture_fraction,
+        hard_fraction=data.hard_fraction,
         device=device if device.startswith("cuda") else "cpu",
     )
     run = TrainState(config, device, root, patches.data_sha256)
-    if data.patch_px % run.network.multiple:
-        raise TrainingError(f"data.patch_px ({data.patch_px}) is no multiple of {run.network.multiple}")
+    for key in ("patch_px", "first_patch_px"):
+        side = getattr(data, key)
+        if side is not None and (side % run.network.multiple or side > data.patch_px):
+            bound = f"no multiple of {run.network.multiple}" if side <= data.patch_px else "larger than data.patch_px"
+            raise TrainingError(f"data.{key} ({side}) is {bound}")
     if run.images >= config.images:
         print(f"{config.name}: all {config.images} images were seen before; nothing to do")
         return
@@ -103,11 +107,14 @@ def train(config: TrainConfig, root: Path = Path()) -> None:
 class _Steps(Dataset):
     """Step -> this process's share of its batch. Numbers go round the processes, so N does not change the order."""
 
-    def __init__(self, patches: PatchSet, batch: int, rank: int, world: int):
-        self.patches, self.batch, self.rank, self.world = patches, batch, rank, world
+    def __init__(self, patches: PatchSet, config: TrainConfig, rank: int, world: int):
+        self.patches, self.batch, self.rank, self.world = patches, config.batch, rank, world
+        self.first_px = config.data.first_patch_px
+        self.first_images = config.data.first_share * config.images if self.first_px else 0
 
     def __getitem__(self, step: int):
-        made = self.patches.batch(range(step * self.batch + self.rank, (step + 1) * self.batch, self.world))
+        numbers = range(step * self.batch + self.rank, (step + 1) * self.batch, self.world)
+        made = self.patches.batch(numbers, self.first_px if step * self.batch < self.first_images else None)
         return made.mosaic, made.masks, made.truth
 
 
@@ -123,7 +130,7 @@ def _loop(config: TrainConfig, run: TrainState, patches: PatchSet, log: RunLog |
     first, last = run.images // config.batch, config.images // config.batch
     on_device = patches.device.type != "cpu"
     loader = DataLoader(
-        _Steps(patches, config.batch, rank, world),
+        _Steps(patches, config, rank, world),
         batch_size=None,
         sampler=range(first, last),
         num_workers=0 if on_device else config.workers,

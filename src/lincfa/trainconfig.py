@@ -10,14 +10,19 @@ from lincfa.losses import V4_WEIGHTS
 
 @dataclass(frozen=True)
 class DataConfig:
-    """See lincfa.data.dataset.PatchSet. validation_px: side of the fixed crops, of validation_count images."""
+    """See lincfa.data.dataset.PatchSet. first_patch_px: side of the patches for the first_share of training, smaller
+    than patch_px: more of them a second, before the borders matter. validation_px: side of the fixed crops, of
+    validation_count images."""
 
     folder: str = "data/v4"
     family: str = "xtrans"
     sharpest: str | None = None
     torture_folder: str | None = None
     torture_fraction: float = 0.0
+    hard_fraction: float = 0.0
     patch_px: int = 96
+    first_patch_px: int | None = None
+    first_share: float = 0.0
     validation_px: int = 192
     validation_count: int = 24
     augment: AugmentConfig = field(default_factory=AugmentConfig)

@@ -21,6 +21,8 @@ class AugmentConfig:
     exposure_ev: stops; the sensor still clips at its white. white_balance_ev: standard deviation, in stops, of the
     shift of red and of blue. read_noise, shot_noise: variance = read_noise^2 + shot_noise x signal, on white = 1.
     olpf_share: of the patches that an optical low-pass filter blurs, olpf_sigma_px: its width.
+    camera_share: of the patches whose channels see each other's light, as a camera's do: each takes a share up to
+    camera_crosstalk of each other, and grey stays grey.
     """
 
     dihedral: bool = True
@@ -31,6 +33,8 @@ class AugmentConfig:
     shot_noise: tuple[float, float] = (0.0, 0.0)
     olpf_share: float = 0.1
     olpf_sigma_px: tuple[float, float] = (0.3, 0.6)
+    camera_share: float = 0.0
+    camera_crosstalk: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -50,17 +54,24 @@ class Draw:
     shot_noise: float
     olpf_sigma_px: float
     noise_seed: int
+    hard: float
+    crosstalk: np.ndarray | None
 
 
 def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> Draw:
-    """The choices of training sample n: a pure function of (seed, n). image, top, left and phase are shares in 0..1
-    (phase: a large integer) of what the source has."""
+    """The choices of training sample n: a pure function of (seed, n). image, top, left, hard and phase are shares in
+    0..1 (phase: a large integer) of what the source has. crosstalk: [3, 3] with rows that sum to 1, or None."""
     rng = np.random.default_rng([seed, n])
     torture, image, top, left, olpf = rng.random(5).tolist()
     dihedral, phase = int(rng.integers(8)), int(rng.integers(2**31))
     exposure = _between(config.exposure_ev, rng.random())
     red, blue = rng.standard_normal(2) * config.white_balance_ev
     read, shot, width = rng.random(3).tolist()
+    noise_seed = int(rng.integers(2**63))
+    hard, camera = rng.random(2).tolist()
+    crosstalk = rng.random((3, 3)) * config.camera_crosstalk
+    np.fill_diagonal(crosstalk, 0)
+    np.fill_diagonal(crosstalk, 1 - crosstalk.sum(1))
     return Draw(
         torture=bool(torture < torture_fraction),
         image=image,
@@ -73,7 +84,9 @@ def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> D
         read_noise=_between(config.read_noise, read),
         shot_noise=_between(config.shot_noise, shot),
         olpf_sigma_px=_between(config.olpf_sigma_px, width) if olpf < config.olpf_share else 0.0,
-        noise_seed=int(rng.integers(2**63)),
+        noise_seed=noise_seed,
+        hard=hard,
+        crosstalk=crosstalk if camera < config.camera_share else None,
     )
 
 

@@ -241,10 +241,18 @@ def _from_raw(path: Path, settings: BuildSettings):
 
 
 def _from_photograph(path: Path, settings: BuildSettings):
-    """sRGB to linear, at full size: its white is the sensor's, and its mosaics are X-Trans at phase 0."""
+    """sRGB to linear, at full size: its white is the sensor's, and its mosaics are X-Trans at phase 0.
+
+    The steps of 8 bits are dithered, so that no network learns them: noise of a step's width, pure in the file.
+    """
     if settings.regime == "teacher":
         raise Refused("a photograph has no mosaic of its own: use the remosaic regime")
-    rgb = read_photograph(path)
+    pixels = _read_pixels(path)
+    coded = pixels / np.float32(np.iinfo(pixels.dtype).max)
+    if pixels.dtype == np.uint8:
+        rng = np.random.default_rng(int(raw.file_sha256(path)[:16], 16))
+        coded = (coded + (rng.random(coded.shape, np.float32) - 0.5) / 255).clip(0, 1)
+    rgb = srgb_to_linear(coded)
     facts = {
         "cfa": XTRANS.tile,
         "white_balance": (1.0, 1.0, 1.0),
@@ -259,6 +267,12 @@ def _from_photograph(path: Path, settings: BuildSettings):
 def read_photograph(path) -> np.ndarray:
     """An sRGB image file (PNG, TIFF, WebP, JPEG; 8 or 16 bit; grey, colour or with alpha, which is dropped) as
     [H, W, 3] float32 linear RGB in 0..1. Raises ValueError for a file that cannot be read or is no such picture."""
+    pixels = _read_pixels(path)
+    return srgb_to_linear(pixels / np.float32(np.iinfo(pixels.dtype).max))
+
+
+def _read_pixels(path) -> np.ndarray:
+    """[H, W, 3], uint8 or uint16, sRGB-coded."""
     try:
         pixels = imagecodecs.imread(path)
     except Exception as error:  # each codec has its own
@@ -269,4 +283,4 @@ def read_photograph(path) -> np.ndarray:
         pixels = np.repeat(pixels[..., None], 3, 2)
     if pixels.ndim != 3 or pixels.shape[2] < 3 or pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"{path}: {pixels.dtype} {pixels.shape} is no 8- or 16-bit RGB or grey picture")
-    return srgb_to_linear(pixels[..., :3].astype(np.float32) / np.iinfo(pixels.dtype).max)
+    return pixels[..., :3]

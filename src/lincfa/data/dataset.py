@@ -15,6 +15,7 @@ import torch
 from lincfa.cfa import CFA, RGGB, XTRANS, batch_masks, batch_mosaic, dihedral
 from lincfa.data import augment, torture
 from lincfa.data.augment import OLPF_RADIUS, AugmentConfig, Draw
+from lincfa.data.hard import hard_places
 from lincfa.data.manifest import DatasetError, ImageRecord, load_manifest
 from lincfa.models import normalising_gain
 
@@ -48,6 +49,7 @@ class PatchSet:
     CFA of re-mosaiced patches (images of the other family keep their truth and take this CFA); the teacher regime takes
     files of that family only. sharpest: a JSON list of image ids to train on, or None for all training images.
     torture: a folder of torture scenes, mixed in at torture_fraction.
+    hard_fraction: of the other patches, cut where the images are most detailed instead of anywhere (lincfa.data.hard).
     device: where the images lie and patches are made; on CUDA all of them are copied there.
     data_sha256: what can be seen here: the dataset's hash, with the list and the torture scenes where they are used.
     Raises DatasetError for an empty selection or images smaller than a patch.
@@ -64,6 +66,7 @@ class PatchSet:
         sharpest: str | None = None,
         torture_folder: str | None = None,
         torture_fraction: float = 0.0,
+        hard_fraction: float = 0.0,
         device: str = "cpu",
     ):
         self.patch_px, self.config, self.seed = patch_px, config, seed
@@ -87,6 +90,8 @@ class PatchSet:
         self._sources = [self._load(Path(folder), r) for r in records]
         area = np.array([r.rgb.shape[0] * r.rgb.shape[1] for r in records], np.float64)
         self._cumulative = np.cumsum(area / area.sum()).tolist()
+        self.hard_fraction = hard_fraction
+        self._hard = hard_places([r.rgb.open(Path(folder)) for r in records], side) if hard_fraction else []
         self._buffers: dict[tuple[int, ...], np.ndarray] = {}
         self._torture: list[_Source] = []
         if torture_fraction:
@@ -94,16 +99,20 @@ class PatchSet:
             parts.append(content)
         self.data_sha256 = parts[0] if len(parts) == 1 else hashlib.sha256("|".join(parts).encode()).hexdigest()
 
-    def batch(self, numbers) -> Batch:
-        """The samples with these numbers; each is a pure function of (seed, number)."""
+    def batch(self, numbers, patch_px: int | None = None) -> Batch:
+        """The samples with these numbers; each is a pure function of (seed, number). patch_px: a smaller side."""
+        patch_px = patch_px or self.patch_px
         draws = [augment.draw(self.config, self.torture_fraction, self.seed, int(n)) for n in numbers]
-        picked = [self._pick(d) for d in draws]
-        cuts = [self._cut(source, d) for source, d in zip(picked, draws, strict=True)]
+        places = [self._place(d, patch_px) for d in draws]
+        picked = [source for source, _, _ in places]
+        cuts = [self._cut(*place, patch_px, d) for place, d in zip(places, draws, strict=True)]
         gains = self._tensor([s.gains * d.gain * d.balance_gain for s, d in zip(picked, draws, strict=True)])
         clip = self._tensor([s.clip for s in picked])
-        masks = torch.cat([_masks(cfa, self.patch_px, self.device) for _, _, cfa in cuts])
+        masks = torch.cat([_masks(cfa, patch_px, self.device) for _, _, cfa in cuts])
         truth = self._decode([rgb for rgb, _, _ in cuts], [s.rgb_coding for s in picked], gains)
-        truth = torch.minimum(truth if self.teacher else self._blur(truth, draws), clip)
+        if not self.teacher:
+            truth = self._blur(self._mixed(truth, draws), draws)
+        truth = torch.minimum(truth, clip)
         mosaic = batch_mosaic(truth, masks)
         own = [i for i, s in enumerate(picked) if s.mosaic is not None]  # the sensor's samples, not the truth's
         if own:
@@ -117,6 +126,14 @@ class PatchSet:
             mosaic = torch.minimum(mosaic, white)
         return Batch(mosaic, masks, truth)
 
+    def _mixed(self, rgb: torch.Tensor, draws: list[Draw]) -> torch.Tensor:
+        """rgb with the channels of each image mixed in place as the draw says."""
+        for image, d in zip(rgb, draws, strict=True):
+            if d.crosstalk is not None:
+                matrix = torch.tensor(d.crosstalk, dtype=rgb.dtype, device=self.device)
+                image.copy_((matrix @ image.flatten(1)).view_as(image))
+        return rgb
+
     def _blur(self, rgb: torch.Tensor, draws: list[Draw]) -> torch.Tensor:
         """The inner part of rgb, blurred in place where the draw says so; a width of 0 costs nothing."""
         inner = rgb[..., OLPF_RADIUS:-OLPF_RADIUS, OLPF_RADIUS:-OLPF_RADIUS]
@@ -126,15 +143,23 @@ class PatchSet:
             inner[chosen] = augment.blur(rgb[chosen], sigma)
         return inner
 
-    def _pick(self, d: Draw) -> _Source:
+    def _place(self, d: Draw, patch_px: int) -> tuple[_Source, int, int]:
+        """(source, top, left) of one sample."""
+        if not d.torture and d.hard < self.hard_fraction:
+            number, top, left = self._hard[int(d.image * len(self._hard))]
+            inset = (self.patch_px - patch_px) // 2
+            return self._sources[number], top + inset, left + inset
         if d.torture:
-            return self._torture[int(d.image * len(self._torture))]
-        return self._sources[min(bisect_right(self._cumulative, d.image), len(self._sources) - 1)]
-
-    def _cut(self, source: _Source, d: Draw):
-        """(rgb [3, P + 2r, P + 2r], mosaic [1, P, P] or None, cfa) of one sample, not decoded yet."""
-        side = self.patch_px + 2 * self._reach
+            source = self._torture[int(d.image * len(self._torture))]
+        else:
+            source = self._sources[min(bisect_right(self._cumulative, d.image), len(self._sources) - 1)]
+        side = patch_px + 2 * self._reach
         top, left = (int(share * (n - side + 1)) for share, n in zip((d.top, d.left), source.rgb.shape, strict=False))
+        return source, top, left
+
+    def _cut(self, source: _Source, top: int, left: int, patch_px: int, d: Draw):
+        """(rgb [3, P + 2r, P + 2r], mosaic [1, P, P] or None, cfa) of one sample, not decoded yet."""
+        side = patch_px + 2 * self._reach
         area = (slice(top, top + side), slice(left, left + side))
         rgb = self._turned(source.rgb[area], d.dihedral)
         if source.mosaic is None:
@@ -172,7 +197,7 @@ class PatchSet:
         return self._buffers[shape]
 
     def _load(self, folder: Path, record: ImageRecord) -> _Source:
-        arrays = [None if a is None else self._place(a.open(folder)) for a in (record.rgb, record.mosaic)]
+        arrays = [None if a is None else self._held(a.open(folder)) for a in (record.rgb, record.mosaic)]
         normal = normalising_gain(record.mean)
         balance = np.asarray(record.white_balance)
         mosaic = record.mosaic or record.rgb
@@ -193,12 +218,12 @@ class PatchSet:
         scenes, info = torture.load(folder)
         if scenes.shape[1] < side:
             raise DatasetError(f"{folder}: scenes of {scenes.shape[1]} px are smaller than a patch of {side} px")
-        scenes = self._place(scenes)
+        scenes = self._held(scenes)
         coding, ones = (1 / info["scale"], 0.0), np.ones(3)
         sources = [_Source(s, None, coding, coding, self.cfa, ones, np.full(3, np.inf)) for s in scenes]
         return sources, ",".join(info["hashes"])
 
-    def _place(self, array: np.ndarray):
+    def _held(self, array: np.ndarray):
         """Memory-mapped for the CPU, in an array without np.memmap's slower slices; a copy on the device otherwise."""
         return np.asarray(array) if self.device.type == "cpu" else torch.from_numpy(np.array(array)).to(self.device)
 

@@ -16,40 +16,68 @@ MEAN_CELLS = 3
 class PackedNet(nn.Module):
     """Residual blocks (He et al. 2016) of two 3x3 convolutions on cells of 3 x 3 (X-Trans) or 2 x 2 (Bayer) photosites.
 
-    No layer has a bias, so scaling the mosaic scales the output exactly; and it sees samples relative to their local
-    mean, which is added to the output, so flat grey comes out flat whatever the weights. Every cell of X-Trans holds 5
-    green, 2 red and 2 blue photosites, so the mean of flat colour is flat as well.
+    It works on coded samples, sign(x) |x|^coding, and its output is decoded: at 0.5 an edge weighs as much in the
+    shadows as in the lights. No layer has a bias, and a power is homogeneous, so scaling the mosaic scales the output
+    exactly. It sees samples relative to their local mean, which is added to the output, so flat grey comes out flat
+    whatever the weights. Every cell of X-Trans holds 5 green, 2 red and 2 blue photosites, so the mean of flat colour
+    is flat as well.
 
-    family: 'xtrans' or 'bayer'. width: channels of the features. blocks: number of residual blocks.
+    family: 'xtrans' or 'bayer'. width: channels of the features. blocks: number of residual blocks. coding: exponent,
+    in (0, 1]. pack: side of a cell in photosites, instead of the family's. bias: of the convolutions; it ends the
+    promises on exposure and grey. relative: whether samples are taken relative to their local mean.
     Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family.
     """
 
-    def __init__(self, family: str = "xtrans", width: int = 64, blocks: int = 5):
+    def __init__(
+        self,
+        family: str = "xtrans",
+        width: int = 64,
+        blocks: int = 5,
+        coding: float = 1.0,
+        pack: int | None = None,
+        bias: bool = False,
+        relative: bool = True,
+    ):
         super().__init__()
         if family not in PACK:
             raise ValueError(f"family is one of {', '.join(PACK)}, not {family!r}")
-        self.cfa, self.pack = PACK[family]
-        self.multiple = self.cfa.period[0]
+        self.cfa, usual = PACK[family]
+        self.coding, self.pack, self.relative = coding, pack or usual, relative
+        self.multiple = max(self.cfa.period[0], self.pack)
         # One cell for each 3x3 convolution and for the mean, and a pixel's way to the far side of its own cell.
         self.margin = (2 * blocks + 2 + MEAN_CELLS // 2 + 1) * self.pack
         channels = 3 * self.pack**2
-        self.head = _conv(channels, width)
+        self.head = _conv(channels, width, bias)
         self.blocks = nn.ModuleList(
-            nn.Sequential(_conv(width, width), nn.ReLU(), _conv(width, width)) for _ in range(blocks)
+            nn.Sequential(_conv(width, width, bias), nn.ReLU(), _conv(width, width, bias)) for _ in range(blocks)
         )
-        self.tail = _conv(width, channels)
+        self.tail = _conv(width, channels, bias)
         self.linear = nn.Conv2d(channels, channels, 1, bias=False)
 
     def forward(self, mosaic: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        cell_mean = F.avg_pool2d(mosaic, self.pack)
-        local = F.avg_pool2d(cell_mean, MEAN_CELLS, 1, MEAN_CELLS // 2, count_include_pad=False)
-        local = F.interpolate(local, scale_factor=self.pack, mode="nearest")
-        samples = F.pixel_unshuffle((mosaic - local) * masks, self.pack)
+        coded = _power(mosaic, self.coding)
+        local = self._local_mean(coded) if self.relative else torch.zeros_like(coded)
+        samples = F.pixel_unshuffle((coded - local) * masks, self.pack)
         features = self.head(samples)
         for block in self.blocks:
             features = features + block(features)
-        return local + F.pixel_shuffle(self.tail(features) + self.linear(samples), self.pack)
+        rgb = local + F.pixel_shuffle(self.tail(features) + self.linear(samples), self.pack)
+        return _power(rgb, 1 / self.coding)
+
+    def _local_mean(self, coded: torch.Tensor) -> torch.Tensor:
+        cells = F.avg_pool2d(coded, self.pack)
+        local = F.avg_pool2d(cells, MEAN_CELLS, 1, MEAN_CELLS // 2, count_include_pad=False)
+        return F.interpolate(local, scale_factor=self.pack, mode="nearest")
 
 
-def _conv(c_in: int, c_out: int) -> nn.Conv2d:
-    return nn.Conv2d(c_in, c_out, 3, padding=1, bias=False)
+def _conv(c_in: int, c_out: int, bias: bool) -> nn.Conv2d:
+    return nn.Conv2d(c_in, c_out, 3, padding=1, bias=bias)
+
+
+def _power(x: torch.Tensor, exponent: float) -> torch.Tensor:
+    """sign(x) |x|^exponent; the gradient at 0 is finite for exponents from 1."""
+    if exponent == 1:
+        return x
+    if exponent == 2:
+        return x * x.abs()
+    return x.sign() * x.abs() ** exponent
