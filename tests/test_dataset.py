@@ -77,7 +77,7 @@ def test_a_sample_is_the_same_alone_in_any_batch_and_with_any_number_of_workers(
     for n in range(12):
         alone = patches.batch([n])
         among = patches.batch([40, n, 7])
-        for key in ("mosaic", "masks", "truth"):
+        for key in ("mosaic", "masks", "truth", "noise"):
             assert torch.equal(getattr(alone, key)[0], getattr(whole, key)[n])
             assert torch.equal(getattr(among, key)[1], getattr(whole, key)[n])
     for workers in (0, 1, 2):
@@ -362,3 +362,19 @@ def test_smaller_patches_of_a_set_are_cut_by_the_same_choices(remosaic_set):
         assert small.mosaic.shape == (4, 1, 24, 24)
         assert small.masks.shape == small.truth.shape == (4, 3, 24, 24)
     assert torch.equal(small.truth, patches.batch(range(4)).truth[..., 12:36, 12:36])
+
+
+def test_a_batch_says_how_strong_its_noise_is(remosaic_set):
+    """The samples differ from the clean ones by the deviation that the batch states, colour by colour."""
+    config = replace(PLAIN, read_noise=(0.01, 0.01), shot_noise=(0.004, 0.004), noise_share=0.5)
+    clean, noisy = (patch_set(remosaic_set, c).batch(range(40)) for c in (PLAIN, config))
+    assert not clean.noise.any()
+    is_noisy = noisy.noise.amax((1, 2)) > 0
+    assert 10 <= is_noisy.sum() <= 30
+    assert torch.equal(noisy.mosaic[~is_noisy], clean.mosaic[~is_noisy])
+    read, shot = (noisy.masks * noisy.noise[..., i, None, None] for i in (0, 1))
+    deviation = (read.square() + shot * clean.truth).sum(1, keepdim=True).sqrt()
+    unclipped = is_noisy[:, None, None, None] & (clean.mosaic < 0.6 * clean.mosaic.amax((2, 3), keepdim=True))
+    excess = ((noisy.mosaic - clean.mosaic) / deviation.clamp_min(1e-9))[unclipped]
+    assert excess.mean().abs() < 0.03
+    assert excess.std() == pytest.approx(1, abs=0.03)

@@ -51,7 +51,7 @@ def write_pages(root):
         (root / name).write_text(text, encoding="utf-8")
 
 
-def write_log(root, name="v5.0_probe", seed=0, **changes):
+def write_log(root, name="v5.0_probe", seed=0, width=60, **changes):
     folder = root / "logs" / name
     folder.mkdir(parents=True, exist_ok=True)
     provenance = {
@@ -69,7 +69,7 @@ def write_log(root, name="v5.0_probe", seed=0, **changes):
         "best_psnr_linear_db": 41.375,
     } | changes
     (folder / "config.yaml").write_text(
-        yaml.safe_dump({"checkpoint_folder": f"experiments/{name}", "seed": seed, "model": {"width": 60}})
+        yaml.safe_dump({"checkpoint_folder": f"experiments/{name}", "seed": seed, "model": {"width": width}})
     )
     (folder / "provenance.yaml").write_text(yaml.safe_dump({k: v for k, v in provenance.items() if v is not None}))
     return folder
@@ -294,6 +294,18 @@ def test_one_seed_is_called_no_claim_and_three_give_mean_and_spread_over_seeds(r
     readme = (repo / "README.md").read_text().splitlines()
     ranked = [line.split(" | ")[0] for line in readme if "truth:kodak24" in line]
     assert ranked == ["| [v5.0_probe_analysis](docs/EXPERIMENTS.md#v5.0_probe)", "| vng"]
+
+
+def test_runs_that_differ_in_more_than_the_seed_are_arms_beside_the_first(repo):
+    path = repo / "docs/experiments/v5.0_probe.yaml"
+    for name, width, psnr in (("a0", 60, 40.0), ("a1", 60, 41.0), ("b0", 80, 42.0), ("b1", 80, 42.5)):
+        log = write_log(repo, name, int(name[1]), width, gmac_per_megapixel=width / 2)
+        score = write_evaluation(repo, {f"checkpoints/experiments/{name}/best.pt": [psnr, psnr]})
+        record(path, log, [score])
+    text = page(repo)
+    assert "| the first arm | 2 | 30 | 180 | 40.50 ± 0.71 |" in text
+    assert "| model.width 60 → 80 | 2 | 40 | 180 | 42.25 ± 0.35 (+1.75) |" in text
+    assert "40.50 ± 0.71" in line_with(text, "[v5.0_probe_analysis](#v5.0_probe)", "kodak24")  # of the first arm alone
 
 
 def test_newer_figures_of_a_model_on_a_suite_replace_older_ones(repo):

@@ -29,7 +29,7 @@ def test_every_parameter_gets_a_gradient(family):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("level", [0.001, 0.18, 0.9, 3.0])
 def test_flat_grey_comes_out_flat_in_every_phase(family, level):
-    demosaicer = Demosaicer(network(family))
+    demosaicer = Demosaicer(network(family, coding=0.5))
     for cfa in FAMILIES[family].phases:
         rgb = demosaicer(np.full((61, 67), level, np.float32), cfa)
         assert np.abs(rgb / level - 1).max() < 1e-6
@@ -47,8 +47,9 @@ def test_all_phases_give_the_same_picture_shifted(family):
         assert np.abs(cut[inner, inner] - whole[dy:, dx:][inner, inner]).max() < 1e-5
 
 
-def test_exposure_scales_the_output_exactly_without_normalisation():
-    net, masks = network().double(), batch_masks([XTRANS], 36, 36).double()
+@pytest.mark.parametrize("coding", [1.0, 0.5])
+def test_exposure_scales_the_output_exactly_without_normalisation(coding):
+    net, masks = network(coding=coding).double(), batch_masks([XTRANS], 36, 36).double()
     mosaic = torch.rand(1, 1, 36, 36, dtype=torch.float64)
     assert torch.allclose(net(mosaic * 0.01, masks), net(mosaic, masks) * 0.01, rtol=1e-12, atol=0)
 
@@ -85,3 +86,21 @@ def test_cost_is_counted_as_by_hand():
     width, blocks, channels = 8, 2, 27
     by_hand = (2 * 9 * channels * width + blocks * 2 * 9 * width**2 + channels**2) / 9 / 1e3
     assert gmac_per_megapixel(network(width=width, blocks=blocks)) == pytest.approx(by_hand, rel=1e-9)
+
+
+def test_a_network_that_is_told_of_noise_answers_as_without_when_told_none():
+    net, told = network(), network(noise=True)
+    told.load_state_dict(net.state_dict(), strict=False)
+    with torch.no_grad():
+        told.noise.weight.normal_(generator=torch.Generator().manual_seed(1))
+    masks, mosaic = batch_masks([XTRANS], 36, 36), torch.rand(1, 1, 36, 36)
+    assert torch.equal(told(mosaic, masks, torch.zeros(1, 3, 2)), net(mosaic, masks))
+    assert not torch.allclose(told(mosaic, masks, torch.full((1, 3, 2), 0.01)), net(mosaic, masks), rtol=1e-3)
+
+
+def test_exposure_scales_the_output_of_a_network_that_is_told_of_noise():
+    """Light times s: a deviation of read noise scales by s, and the factor of shot noise too."""
+    net, masks = network(noise=True, coding=0.5).double(), batch_masks([XTRANS], 36, 36).double()
+    torch.nn.init.normal_(net.noise.weight)
+    mosaic, noise = torch.rand(1, 1, 36, 36, dtype=torch.float64), torch.rand(1, 3, 2, dtype=torch.float64) * 0.01
+    assert torch.allclose(net(mosaic * 0.01, masks, noise * 0.01), net(mosaic, masks, noise) * 0.01, rtol=1e-9, atol=0)

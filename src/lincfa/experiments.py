@@ -135,6 +135,7 @@ def _entry(e: Experiment, root: Path) -> str:
     parts = [f'<a id="{e.id}"></a>\n\n### {title}', "\n".join(f"- {k}: {v}" for k, v in facts.items() if v)]
     parts += _prose(e, "question", "approach")
     parts += [_runs(e.runs)] if e.runs else []
+    parts += [_arms(e)] if len(e.arms()) > 1 else []
     parts += [_results(e, suite, cfa, models) for (suite, cfa), models in e.suites().items()]
     if e.reported:
         names = {"suite": "on", "psnr_db": "PSNR (dB)", "ssim": "SSIM", "texture": "texture", "hdr": "HDR"}
@@ -168,6 +169,30 @@ def _runs(runs: tuple[Run, ...]) -> str:
     return f"{_table(head, rows)}\n\n```sh\n{commands}\n```\n\n{details}"
 
 
+def _arms(e: Experiment) -> str:
+    """One factor at a time: a row for each arm, and what each suite says of it beside the first arm."""
+    shown = ("psnr_linear_db", "psnr_srgb_db", "ssim")
+    columns = [(suite, cfa, key) for suite, cfa in e.suites() for key in shown]
+    labels = [f"{METRICS[key][0]}, {suite.partition(':')[2]} {cfa}" for suite, cfa, key in columns]
+    head = ("Arm", "Seeds", "GMAC per MP", "Seconds a run", *labels)
+    rows, first = [], {}
+    for text, runs in e.arms():
+        cells = []
+        for suite, cfa, key in columns:
+            mean, spread, found = e.score_of(e.suites()[suite, cfa], runs)
+            value = mean.get(key)
+            reference = first.setdefault((suite, cfa, key), value)
+            cell = _cell(key, value, spread.get(key) if len(found) > 1 else None)
+            if is_number(value) and is_number(reference) and value != reference:
+                cell += f" ({value - reference:+{METRICS[key][1]}})"
+            cells.append(cell)
+        seconds = [run.seconds for run in runs if is_number(run.seconds)]
+        cost = (_cell("", runs[0].gmac_per_megapixel), _count(sum(seconds) / len(seconds)) if seconds else "-")
+        rows.append((text, _seeds(runs), *cost, *cells))
+    note = "Mean ± spread over seeds (no spread with one seed); in brackets the difference from the first arm."
+    return f"**Arms.** {note}\n\n{_table(head, rows)}"
+
+
 def _results(e: Experiment, suite: str, cfa: str, models: dict[str, dict]) -> str:
     """One suite: a row for each model, the mean over seeds, and per-image differences from the best LibRaw method."""
     keys = list(dict.fromkeys([*METRICS, *(key for facts in models.values() for key in facts["mean"])]))
@@ -181,7 +206,7 @@ def _results(e: Experiment, suite: str, cfa: str, models: dict[str, dict]) -> st
         cells = [_cell(key, facts["mean"].get(key), facts["spread"].get(key)) for key in keys]
         rows.append((f"**{model}**" if e.run_of(model) else model, *cells, facts["images"], against))
     means, spreads, runs = e.score(models)
-    if len(runs) > 1:
+    if len(runs) > 1 and len(e.arms()) == 1:
         name = f"**mean ± spread over runs, seeds: {_seeds(runs)}**"
         rows.append((name, *(_cell(key, means.get(key), spreads.get(key)) for key in keys)))
     labels = [METRICS.get(key, (key,))[0] for key in keys]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+from lincfa.config import difference
 from lincfa.runfiles import Evaluation, LedgerError, Run, build, is_number, parse_mapping, read_evaluation, read_run
 
 FACTS = "# Facts, written by scripts/utils/experiments.py --record from files of the runs. Do not edit below this line."
@@ -79,6 +80,22 @@ class Experiment:
                 return run
         return self.runs[0] if self.runs and model in (self.id, self.checkpoint) else None
 
+    def arms(self) -> list[tuple[str, tuple[Run, ...]]]:
+        """(what differs from the first arm, its runs): runs that differ in nothing but the seed and their names."""
+        arms: list[tuple[dict, list[Run]]] = []
+        for run in self.runs:
+            config = {key: value for key, value in run.config.items() if key not in ("name", "checkpoint_folder", "seed")}
+            same = next((runs for other, runs in arms if other == config), None)
+            if same is None:
+                arms.append((config, same := []))
+            same.append(run)
+        named = []
+        for config, runs in arms:
+            changed = difference(arms[0][0], config)
+            text = ", ".join(f"{key} {_short(old)} → {_short(new)}" for key, (old, new) in changed.items())
+            named.append((text or "the first arm", tuple(runs)))
+        return named
+
     def suites(self) -> dict[tuple[str, str], dict[str, dict]]:
         """(suite, cfa) -> model -> its facts, from all evaluations."""
         suites: dict[tuple[str, str], dict[str, dict]] = {}
@@ -87,7 +104,11 @@ class Experiment:
         return suites
 
     def score(self, models: dict[str, dict]) -> tuple[dict, dict, list[Run]]:
-        """(mean, spread, runs) of one suite's models that are this experiment's own.
+        """(mean, spread, runs) of one suite's models that are runs of this experiment's first arm."""
+        return self.score_of(models, self.arms()[0][1] if self.runs else ())
+
+    def score_of(self, models: dict[str, dict], arm: tuple[Run, ...]) -> tuple[dict, dict, list[Run]]:
+        """(mean, spread, runs) of one suite's models that are runs of an arm.
 
         Mean and spread {metric: value} are over runs where there are several, else over images.
         """
@@ -95,7 +116,8 @@ class Experiment:
         for model, facts in models.items():
             if run := self.run_of(model):
                 own.setdefault(run.name, facts)
-        runs = [run for run in self.runs if run.name in own]
+        runs = [run for run in arm if run.name in own]
+        own = {run.name: own[run.name] for run in runs}
         if len(runs) < 2:
             facts = next(iter(own.values()), {"mean": {}, "spread": {}})
             return facts["mean"], facts["spread"], runs
@@ -168,6 +190,10 @@ def _parse(text: str, path: Path) -> Experiment:
         if not holds:
             raise LedgerError(f"{path.name}: {message}")
     return e
+
+
+def _short(value) -> str:
+    return "none" if value is None else str(value)
 
 
 def _without(old: Evaluation, new: Evaluation) -> Evaluation:

@@ -36,6 +36,7 @@ class Run:
     machine: str | None = None
     started: str | None = None
     parameters: int | None = None
+    gmac_per_megapixel: int | float | None = None
     images: int | None = None
     seconds: int | float | None = None
     best_images: int | None = None

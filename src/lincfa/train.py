@@ -23,7 +23,7 @@ from lincfa.evaluate import evaluate, network_model, summarise, torture_samples
 from lincfa.figures import training_panel
 from lincfa.infer import Demosaicer
 from lincfa.losses import WeightedLoss
-from lincfa.models import parameter_count
+from lincfa.models import gmac_per_megapixel, parameter_count
 from lincfa.provenance import command_line, machine
 from lincfa.runlog import RunLog, Window
 from lincfa.runtime import join_group, pick_device
@@ -115,7 +115,7 @@ class _Steps(Dataset):
     def __getitem__(self, step: int):
         numbers = range(step * self.batch + self.rank, (step + 1) * self.batch, self.world)
         made = self.patches.batch(numbers, self.first_px if step * self.batch < self.first_images else None)
-        return made.mosaic, made.masks, made.truth
+        return made.mosaic, made.masks, made.truth, made.noise
 
 
 def _loop(config: TrainConfig, run: TrainState, patches: PatchSet, log: RunLog | None, rank: int, world: int) -> None:
@@ -144,14 +144,16 @@ def _loop(config: TrainConfig, run: TrainState, patches: PatchSet, log: RunLog |
     with _signals_held() as stop:
         for _ in range(first, last):
             clock = time.monotonic()
-            mosaic, masks, truth = (t.to(run.device) for t in next(batches))
+            mosaic, masks, truth, noise = (t.to(run.device) for t in next(batches))
             window.wait_s += time.monotonic() - clock
             run.network.train()
             rate = learning_rate(config.optim, run.images + config.batch, config.images)
             for group in run.optimizer.param_groups:
                 group["lr"] = rate
+            inputs = [t.contiguous(memory_format=layout) for t in (mosaic, masks)]
+            inputs += [noise] if run.network.takes_noise else []
             with torch.autocast(kind, dtype, enabled=dtype is not None):
-                output = network(mosaic.contiguous(memory_format=layout), masks.contiguous(memory_format=layout))
+                output = network(*inputs)
             loss, parts = criterion(output.float(), truth)
             run.scaler.scale(loss).backward()
             run.scaler.unscale_(run.optimizer)
@@ -236,6 +238,7 @@ def _facts(config: TrainConfig, run: TrainState, started: str) -> dict:
         "machine": machine(),
         "started": started,
         "parameters": parameter_count(run.network),
+        "gmac_per_megapixel": round(gmac_per_megapixel(run.average), 1),
         "images": run.images,
         "seconds": round(run.seconds, 1),
         "best_images": run.best["images"],

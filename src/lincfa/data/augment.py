@@ -20,6 +20,7 @@ class AugmentConfig:
 
     exposure_ev: stops; the sensor still clips at its white. white_balance_ev: standard deviation, in stops, of the
     shift of red and of blue. read_noise, shot_noise: variance = read_noise^2 + shot_noise x signal, on white = 1.
+    noise_share: of the patches that are noisy.
     olpf_share: of the patches that an optical low-pass filter blurs, olpf_sigma_px: its width.
     camera_share: of the patches whose channels see each other's light, as a camera's do: each takes a share up to
     camera_crosstalk of each other, and grey stays grey.
@@ -31,6 +32,7 @@ class AugmentConfig:
     white_balance_ev: float = 0.15
     read_noise: tuple[float, float] = (0.0, 0.0)
     shot_noise: tuple[float, float] = (0.0, 0.0)
+    noise_share: float = 1.0
     olpf_share: float = 0.1
     olpf_sigma_px: tuple[float, float] = (0.3, 0.6)
     camera_share: float = 0.0
@@ -68,7 +70,7 @@ def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> D
     red, blue = rng.standard_normal(2) * config.white_balance_ev
     read, shot, width = rng.random(3).tolist()
     noise_seed = int(rng.integers(2**63))
-    hard, camera = rng.random(2).tolist()
+    hard, camera, noisy = rng.random(3).tolist()
     crosstalk = rng.random((3, 3)) * config.camera_crosstalk
     np.fill_diagonal(crosstalk, 0)
     np.fill_diagonal(crosstalk, 1 - crosstalk.sum(1))
@@ -81,8 +83,8 @@ def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> D
         phase=phase if config.phases else 0,
         gain=2.0**exposure,
         balance_gain=2.0 ** np.array([red, 0.0, blue]),
-        read_noise=_between(config.read_noise, read),
-        shot_noise=_between(config.shot_noise, shot),
+        read_noise=_between(config.read_noise, read) if noisy < config.noise_share else 0.0,
+        shot_noise=_between(config.shot_noise, shot) if noisy < config.noise_share else 0.0,
         olpf_sigma_px=_between(config.olpf_sigma_px, width) if olpf < config.olpf_share else 0.0,
         noise_seed=noise_seed,
         hard=hard,

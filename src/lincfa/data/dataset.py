@@ -22,11 +22,12 @@ from lincfa.models import normalising_gain
 
 @dataclass(frozen=True)
 class Batch:
-    """mosaic: [B, 1, P, P], masks: [B, 3, P, P], truth: [B, 3, P, P]; float32, as networks take them."""
+    """mosaic: [B, 1, P, P], masks and truth: [B, 3, P, P], noise: [B, 3, 2]; float32, as networks take them."""
 
     mosaic: torch.Tensor
     masks: torch.Tensor
     truth: torch.Tensor
+    noise: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ class PatchSet:
             if noisy:
                 mosaic = augment.sensor_noise(mosaic, draws, torch.where(white.isfinite(), white, 1))
             mosaic = torch.minimum(mosaic, white)
-        return Batch(mosaic, masks, truth)
+        levels = self._tensor([(d.read_noise, d.shot_noise) for d in draws])[..., 0].transpose(1, 2)
+        return Batch(mosaic, masks, truth, torch.where(clip.isfinite(), clip, 1)[..., 0] * levels)
 
     def _mixed(self, rgb: torch.Tensor, draws: list[Draw]) -> torch.Tensor:
         """rgb with the channels of each image mixed in place as the draw says."""

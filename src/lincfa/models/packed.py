@@ -24,7 +24,8 @@ class PackedNet(nn.Module):
 
     family: 'xtrans' or 'bayer'. width: channels of the features. blocks: number of residual blocks. coding: exponent,
     in (0, 1]. pack: side of a cell in photosites, instead of the family's. bias: of the convolutions; it ends the
-    promises on exposure and grey. relative: whether samples are taken relative to their local mean.
+    promises on exposure and grey. relative: whether samples are taken relative to their local mean. noise: whether the
+    network is told how strong the noise is, and takes it away; told 0, it answers as without.
     Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family.
     """
 
@@ -37,12 +38,13 @@ class PackedNet(nn.Module):
         pack: int | None = None,
         bias: bool = False,
         relative: bool = True,
+        noise: bool = False,
     ):
         super().__init__()
         if family not in PACK:
             raise ValueError(f"family is one of {', '.join(PACK)}, not {family!r}")
         self.cfa, usual = PACK[family]
-        self.coding, self.pack, self.relative = coding, pack or usual, relative
+        self.coding, self.pack, self.relative, self.takes_noise = coding, pack or usual, relative, noise
         self.multiple = max(self.cfa.period[0], self.pack)
         # One cell for each 3x3 convolution and for the mean, and a pixel's way to the far side of its own cell.
         self.margin = (2 * blocks + 2 + MEAN_CELLS // 2 + 1) * self.pack
@@ -53,21 +55,36 @@ class PackedNet(nn.Module):
         )
         self.tail = _conv(width, channels, bias)
         self.linear = nn.Conv2d(channels, channels, 1, bias=False)
+        if noise:
+            self.noise = nn.Conv2d(3, width, 3, padding=1, bias=False)
+            nn.init.zeros_(self.noise.weight)
 
-    def forward(self, mosaic: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    def forward(self, mosaic: torch.Tensor, masks: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+        """noise: [B, 3, 2], read and shot noise of each colour (see `lincfa.models`), for a network that takes it."""
         coded = _power(mosaic, self.coding)
         local = self._local_mean(coded) if self.relative else torch.zeros_like(coded)
         samples = F.pixel_unshuffle((coded - local) * masks, self.pack)
         features = self.head(samples)
+        if self.takes_noise:
+            features = features + self.noise(self._noise_map(mosaic, noise))
         for block in self.blocks:
             features = features + block(features)
         rgb = local + F.pixel_shuffle(self.tail(features) + self.linear(samples), self.pack)
         return _power(rgb, 1 / self.coding)
 
     def _local_mean(self, coded: torch.Tensor) -> torch.Tensor:
-        cells = F.avg_pool2d(coded, self.pack)
-        local = F.avg_pool2d(cells, MEAN_CELLS, 1, MEAN_CELLS // 2, count_include_pad=False)
-        return F.interpolate(local, scale_factor=self.pack, mode="nearest")
+        return F.interpolate(self._cell_mean(coded), scale_factor=self.pack, mode="nearest")
+
+    def _cell_mean(self, samples: torch.Tensor) -> torch.Tensor:
+        cells = F.avg_pool2d(samples, self.pack)
+        return F.avg_pool2d(cells, MEAN_CELLS, 1, MEAN_CELLS // 2, count_include_pad=False)
+
+    def _noise_map(self, mosaic: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """[B, 3, cells, cells]: what a standard deviation above the local mean adds to its code, for each colour."""
+        mean = self._cell_mean(mosaic).clamp_min(0)
+        read, shot = noise[..., None, None].unbind(2)
+        deviation = torch.sqrt(read**2 + shot * mean)
+        return (mean + deviation) ** self.coding - mean**self.coding
 
 
 def _conv(c_in: int, c_out: int, bias: bool) -> nn.Conv2d:

@@ -18,6 +18,7 @@ class UNet(nn.Module):
     """
 
     cfa = None
+    takes_noise = False
     multiple = 2 ** (LEVELS - 1)
     # Two 3x3 convolutions a level, down and up (the lowest once), each reaching 2^level pixels, and the pooling grid.
     margin = 112
