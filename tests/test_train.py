@@ -360,6 +360,27 @@ def test_training_starts_from_the_weights_it_is_told_to(data, tmp_path):
         TrainState(other, "cpu", tmp_path, "")
 
 
+def test_what_the_weights_lack_must_begin_as_nothing(data, tmp_path):
+    """A noise input is 0 at first; a further block is not."""
+    model = {"name": "packed", "width": 4, "blocks": 1}
+    save_weights(tmp_path / "start.pt", model, build(**model).state_dict(), "xtrans", {})
+    config = tiny_config(data, start_from=str(tmp_path / "start.pt"))
+    begun = TrainState(replace(config, model=model | {"noise": True}), "cpu", tmp_path, "")
+    assert torch.equal(begun.network.head.weight, load_weights(tmp_path / "start.pt").network.head.weight)
+    for other in (model | {"blocks": 2}, model | {"blocks": 0}):
+        with pytest.raises(TrainingError, match="its network is not"):
+            TrainState(replace(config, model=other), "cpu", tmp_path, "")
+
+
+def test_a_noise_conditioned_network_trains(data, tmp_path):
+    config = tiny_config(data, steps=2, model={"name": "packed", "width": 4, "blocks": 1, "noise": True})
+    noisy = replace(config.data.augment, phases=False, read_noise=(0.01, 0.02))
+    config = replace(config, data=replace(config.data, patch_px=36, augment=noisy))
+    train(config, tmp_path)
+    saved = load_weights(tmp_path / "checkpoints/tiny/best.pt").network
+    assert saved.noise.weight.any()
+
+
 def test_a_run_goes_on_without_the_weights_that_it_started_from(data, tmp_path):
     config = tiny_config(data, start_from=str(tmp_path / "start.pt"))
     save_weights(tmp_path / "start.pt", config.model, build(**config.model).state_dict(), "xtrans", {})

@@ -49,10 +49,14 @@ class TrainState:
             self._resume(load_state(self.folder / STATE))
 
     def _start_from(self, path: Path) -> None:
+        """What the weights lack must begin as 0, and so do nothing yet: a noise input, say."""
+        fault = f"{path}: its network is not the {self.config.model} to be trained"
         try:
-            self.network.load_state_dict(load_weights(path).network.state_dict())
+            keys = self.network.load_state_dict(load_weights(path).network.state_dict(), strict=False)
         except RuntimeError as error:
-            raise TrainingError(f"{path}: its network is not the {self.config.model} to be trained") from error
+            raise TrainingError(fault) from error
+        if keys.unexpected_keys or any(self.network.state_dict()[key].any() for key in keys.missing_keys):
+            raise TrainingError(fault)
 
     def _resume(self, state: dict) -> None:
         changed = difference(state["identity"], self.identity)

@@ -1,6 +1,7 @@
 """The architecture search: every arm at most 45 GMAC per megapixel, 12,800 patches (2 minutes of two CPU cores).
 
-python scripts/train/experiments/architecture.py --set name=arch_wide_1 checkpoint_folder=experiments/arch_wide_1 model.width=80 model.blocks=3 seed=1
+    python scripts/train/experiments/architecture.py --set seed=1 model.width=80 model.blocks=3 \\
+        name=arch_wide_1 checkpoint_folder=experiments/arch_wide_1
 """
 
 import sys

@@ -54,5 +54,6 @@ def gmac_per_megapixel(network: nn.Module) -> float:
     """Multiply-accumulates of convolutions and products for a megapixel, in 10^9: counted, on 240 x 240 pixels."""
     side = 240
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        network(torch.zeros(1, 1, side, side), torch.zeros(1, 3, side, side))
+        noise = [torch.zeros(1, 3, 2)] if network.takes_noise else []
+        network(torch.zeros(1, 1, side, side), torch.zeros(1, 3, side, side), *noise)
     return counter.get_total_flops() / 2 / side**2 / 1e3

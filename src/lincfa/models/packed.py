@@ -60,12 +60,13 @@ class PackedNet(nn.Module):
             nn.init.zeros_(self.noise.weight)
 
     def forward(self, mosaic: torch.Tensor, masks: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
-        """noise: [B, 3, 2], read and shot noise of each colour (see `lincfa.models`), for a network that takes it."""
+        """noise: [B, 3, 2], read and shot noise of each colour (see `lincfa.models`), for a network that takes it; None
+        stands for none."""
         coded = _power(mosaic, self.coding)
         local = self._local_mean(coded) if self.relative else torch.zeros_like(coded)
         samples = F.pixel_unshuffle((coded - local) * masks, self.pack)
         features = self.head(samples)
-        if self.takes_noise:
+        if self.takes_noise and noise is not None:
             features = features + self.noise(self._noise_map(mosaic, noise))
         for block in self.blocks:
             features = features + block(features)
