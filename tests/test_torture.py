@@ -224,3 +224,21 @@ def test_the_contact_sheet_shows_the_scenes_srgb_coded_under_their_names():
     expected = linear_to_srgb(scene / scene.max()) * 255
     np.testing.assert_allclose(sheet[top + 14 : top + 78, :64], expected, atol=0.5 + 1e-3)
     assert (sheet[:14, :64] > 128).any(), "the name is missing"
+
+
+def test_corners_change_the_colours_of_their_share_of_scenes_and_no_geometry():
+    changed = 0
+    for index in range(26):
+        plain, cornered = torture_scene(index, 32), torture_scene(index, 32, corners=0.5)
+        if np.array_equal(plain, cornered):
+            continue
+        changed += 1
+        ends = cornered.reshape(-1, 3)[[cornered.sum(2).argmin(), cornered.sum(2).argmax()]]
+        moving = np.ptp(cornered, axis=(0, 1)) > 0
+        assert moving.any()
+        assert ends.min() >= 0
+        assert ends.max() <= 1
+        for channel in np.flatnonzero(moving):  # each is the coverage or its complement, as every plain channel is
+            wanted = plain[..., np.ptp(plain, axis=(0, 1)).argmax()].ravel()
+            assert abs(np.corrcoef(cornered[..., channel].ravel(), wanted)[0, 1]) > 0.9999
+    assert 6 <= changed <= 20

@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--size", type=int, default=128, help="side of a scene in px")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--corners", type=float, default=0.0, help="share of scenes between corners of the RGB cube")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     args = parser.parse_args()
     rows: list[dict] = []
@@ -37,7 +38,7 @@ def main() -> int:
                 rows.append(row)
                 bar.advance(task)
 
-            build(args.out, args.count, args.size, args.seed, progress, args.jobs)
+            build(args.out, args.count, args.size, args.seed, progress, args.jobs, args.corners)
         scenes, info = load(args.out)
     except ValueError as error:
         print(f"torture_v2: {error}", file=sys.stderr)

@@ -52,14 +52,18 @@ def has_highlight(index: int) -> bool:
     return index // len(TYPES) % 5 == 4
 
 
-def torture_scene(index: int, size: int = 128, seed: int = 0) -> np.ndarray:
-    """One scene, a pure function of (VERSION, seed, index, size).
+def torture_scene(index: int, size: int = 128, seed: int = 0, corners: float = 0.0) -> np.ndarray:
+    """One scene, a pure function of (VERSION, seed, index, size, corners).
 
-    index, seed: 0 or more. size: side in px, 16 or more.
+    index, seed: 0 or more. size: side in px, 16 or more. corners: share of the scenes whose two colours are corners of
+    the RGB cube, the most saturated that there are; their geometry stays.
     Returns [size, size, 3] float32, linear, balanced (equal values are grey), in [0, 1], or [0, 4] with highlights.
     """
     rng = np.random.default_rng([VERSION, seed, index])
     a, b = _colors(rng, torture_contrast(index), has_highlight(index))
+    other = np.random.default_rng([VERSION, seed, index, 1])
+    if other.random() < corners:
+        a, b = (np.array([n & 1, n >> 1 & 1, n >> 2], float) for n in other.choice(8, 2, replace=False))
     fine = draw_pattern(torture_type(index), rng, size)
     n = len(fine) // size
     rows = sum(fine[i::n] for i in range(n))  # several times faster than reshape and mean
@@ -77,18 +81,20 @@ def scene_hash(scene: np.ndarray) -> str:
     return hashlib.sha256((scene if scene.dtype == "<u2" else quantize(scene)).tobytes()).hexdigest()[:16]
 
 
-def build(out_dir, count: int = 5000, size: int = 128, seed: int = 0, progress=None, jobs: int = 1) -> None:
+def build(
+    out_dir, count: int = 5000, size: int = 128, seed: int = 0, progress=None, jobs: int = 1, corners: float = 0.0
+) -> None:
     """Write the scenes 0..count-1 to a folder; after an interruption, the same call goes on where the last one stopped.
 
     scenes.npy is [count, size, size, 3] uint16 in units of 1 / SCALE; build.jsonl has one line per finished scene;
-    torture.json (version, seed, size, count, scale, types, hashes) appears when all is done.
+    torture.json (version, seed, size, count, corners, scale, types, hashes) appears when all is done.
     progress: called with {'index', 'hash', 'seconds'} of each scene, also of those found finished. jobs: processes.
     Raises ValueError when the folder was begun with other parameters, or has a scenes.npy from elsewhere.
     """
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     log, array, final = folder / "build.jsonl", folder / "scenes.npy", folder / "torture.json"
-    asked = {"version": VERSION, "seed": seed, "size": size, "count": count, "scale": SCALE}
+    asked = {"version": VERSION, "seed": seed, "size": size, "count": count, "corners": corners, "scale": SCALE}
     # A line without its end was cut off by the interruption.
     text = log.read_text().splitlines(keepends=True) if log.exists() else []
     begun, *rows = [json.loads(line) for line in text if line.endswith("\n")] or [None]
@@ -113,7 +119,7 @@ def build(out_dir, count: int = 5000, size: int = 128, seed: int = 0, progress=N
     # Spawned, not forked: the caller may run threads, as a progress bar does.
     pool = get_context("spawn").Pool(jobs) if jobs > 1 else contextlib.nullcontext()
     with log.open("a") as out, pool:
-        for row, scene in (pool.imap if jobs > 1 else map)(partial(_make, size=size, seed=seed), todo):
+        for row, scene in (pool.imap if jobs > 1 else map)(partial(_make, size=size, seed=seed, corners=corners), todo):
             scenes[row["index"]] = scene
             done[row["index"]] = row
             out.write(json.dumps(row) + "\n")
@@ -123,9 +129,9 @@ def build(out_dir, count: int = 5000, size: int = 128, seed: int = 0, progress=N
     _write_lines(final, [asked | {"types": TYPES, "hashes": [done[index]["hash"] for index in range(count)]}])
 
 
-def _make(index: int, size: int, seed: int) -> tuple[dict, np.ndarray]:
+def _make(index: int, size: int, seed: int, corners: float) -> tuple[dict, np.ndarray]:
     start = time.perf_counter()
-    scene = quantize(torture_scene(index, size, seed))
+    scene = quantize(torture_scene(index, size, seed, corners))
     return {"index": index, "hash": scene_hash(scene), "seconds": time.perf_counter() - start}, scene
 
 
