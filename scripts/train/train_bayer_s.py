@@ -1,7 +1,7 @@
-"""bayer-s: a packed network for Bayer, all phases, within 35 GMAC per megapixel (33.3), on photographs.
+"""bayer-s: a packed network for Bayer, all phases, within 35 GMAC per megapixel (33.7), on photographs.
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
-    python scripts/utils/torture_v2.py --out data/torture_train --seed 1 --count 3900
+    python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_bayer_s.py --data data/photographs
 
 Run it again to continue. Phases are off: the network takes RGGB; lincfa.infer aligns frames to it."""
@@ -17,7 +17,7 @@ CONFIG = TrainConfig(
     checkpoint_folder="bayer-s",
     images=448_000,
     batch=16,
-    model={"name": "packed", "family": "bayer", "pack": 4, "width": 80, "blocks": 4, "coding": 0.5},
+    model={"name": "packed", "family": "bayer", "width": 48, "blocks": 3, "coding": 0.5},
     loss={"l1": 1.0, "perceptual_l1": 2.0},
     data=DataConfig(
         folder="data/photographs",
@@ -25,8 +25,8 @@ CONFIG = TrainConfig(
         patch_px=96,
         first_patch_px=60,
         first_share=0.5,
-        torture_folder="data/torture_train",
-        torture_fraction=0.05,
+        torture_folder="data/torture_corners",
+        torture_fraction=0.1,
         hard_fraction=0.25,
         augment=AugmentConfig(phases=False, exposure_ev=(-1.0, 0.5), camera_share=0.3),
     ),

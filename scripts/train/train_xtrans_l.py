@@ -1,7 +1,7 @@
 """xtrans-l: a packed network for X-Trans within 250 GMAC per megapixel (236), on photographs.
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
-    python scripts/utils/torture_v2.py --out data/torture_train --seed 1 --count 3900
+    python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_xtrans_l.py --data data/photographs
 
 Run it again to continue. Phases are off: the network takes phase 0, and lincfa.infer aligns frames to it.
@@ -25,8 +25,8 @@ CONFIG = TrainConfig(
         patch_px=96,
         first_patch_px=60,
         first_share=0.5,
-        torture_folder="data/torture_train",
-        torture_fraction=0.05,
+        torture_folder="data/torture_corners",
+        torture_fraction=0.1,
         hard_fraction=0.25,
         augment=AugmentConfig(phases=False, exposure_ev=(-1.0, 0.5), camera_share=0.3),
     ),

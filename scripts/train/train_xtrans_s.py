@@ -4,8 +4,8 @@
     python scripts/utils/torture_v2.py --out data/torture_train --seed 1 --count 3900
     python scripts/train/train_xtrans_s.py --data data/photographs
 
-Run it again to continue. Phases are off: the network takes phase 0, and lincfa.infer aligns frames to it.
-"""
+Run it again to continue. It takes phase 0; lincfa.infer aligns frames to it. Then, for saturated edges, torture scenes
+with --corners 0.5 and what models/xtrans-s/README.md gives as the second command."""
 
 import sys
 

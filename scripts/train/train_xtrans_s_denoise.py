@@ -23,8 +23,8 @@ CONFIG = TrainConfig(
     data=DataConfig(
         folder="data/photographs",
         patch_px=96,
-        torture_folder="data/torture_train",
-        torture_fraction=0.05,
+        torture_folder="data/torture_corners",
+        torture_fraction=0.1,
         hard_fraction=0.25,
         augment=AugmentConfig(phases=False, exposure_ev=(-1.0, 0.5), camera_share=0.3, **NOISE),
     ),

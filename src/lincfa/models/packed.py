@@ -29,6 +29,8 @@ class PackedNet(nn.Module):
     Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family.
     """
 
+    tolerates_bf16 = True
+
     def __init__(
         self,
         family: str = "xtrans",
@@ -51,7 +53,8 @@ class PackedNet(nn.Module):
         channels = 3 * self.pack**2
         self.head = _conv(channels, width, bias)
         self.blocks = nn.ModuleList(
-            nn.Sequential(_conv(width, width, bias), nn.ReLU(), _conv(width, width, bias)) for _ in range(blocks)
+            nn.Sequential(_conv(width, width, bias), nn.ReLU(inplace=True), _conv(width, width, bias))
+            for _ in range(blocks)
         )
         self.tail = _conv(width, channels, bias)
         self.linear = nn.Conv2d(channels, channels, 1, bias=False)
@@ -69,8 +72,10 @@ class PackedNet(nn.Module):
         if self.takes_noise and noise is not None:
             features = features + self.noise(self._noise_map(mosaic, noise))
         for block in self.blocks:
-            features = features + block(features)
-        rgb = local + F.pixel_shuffle(self.tail(features) + self.linear(samples), self.pack)
+            features = block(features).add_(features)
+        with torch.autocast(samples.device.type, enabled=False):  # what the residual is added to keeps its bits
+            linear = self.linear(samples)
+        rgb = local + F.pixel_shuffle(self.tail(features) + linear, self.pack)
         return _power(rgb, 1 / self.coding)
 
     def _local_mean(self, coded: torch.Tensor) -> torch.Tensor:
