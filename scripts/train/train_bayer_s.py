@@ -15,7 +15,7 @@ from lincfa.trainconfig import DataConfig, OptimConfig, TrainConfig
 CONFIG = TrainConfig(
     name="bayer-s",
     checkpoint_folder="bayer-s",
-    images=448_000,
+    images=320_000,
     batch=16,
     model={"name": "packed", "family": "bayer", "width": 48, "blocks": 3, "coding": 0.5},
     loss={"l1": 1.0, "perceptual_l1": 2.0},
