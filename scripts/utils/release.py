@@ -1,9 +1,13 @@
-"""Make a released model's folder complete: metrics, training data, card and checksums around its weights.
+"""Make a released model's folder complete: weights, metrics, training data, card and checksums.
 
-    python scripts/utils/release.py checkpoints/v4_production/best.pt --log logs/v4 --eval a.json b.json \
-        --data data/v4 --sources SOURCES.tsv --licence "CC BY-SA 4.0" --licence-reason "..."
+    python scripts/utils/release.py checkpoints/xtrans-s/best.pt --to models/xtrans-s
+    python scripts/utils/release.py models/xtrans-s/weights.safetensors --log logs/xtrans-s --eval a.json b.json \
+        --data data/photographs --sources SOURCES.tsv --licence "CC BY-SA 4.0" --licence-reason "..." \
+        --robustness robustness.json --benchmark benchmark.json
 
-limits.md beside the weights is written by hand first. --card makes the README.md anew from the files that are there.
+The first command writes the weights; the second describes them, by what evaluate.py, robustness.py and benchmark.py
+measured of them in between. --log takes the runs in their order where one started from another's weights. limits.md
+beside the weights is written by hand first. --card makes the README.md anew from the files that are there.
 """
 
 import argparse
@@ -13,35 +17,52 @@ import sys
 from pathlib import Path
 
 from lincfa.data.manifest import load_manifest
-from lincfa.release import card, collect, training_data, write_sums, write_table
+from lincfa.release import BENCHMARK, ROBUSTNESS, card, collect, convert, training_data, write_sums, write_table
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
+    parser.add_argument(
+        "--to", type=Path, metavar="FOLDER", help="only write the weights there, in the released format"
+    )
     parser.add_argument("--card", action="store_true", help="only the card and the checksums")
-    parser.add_argument("--log", type=Path, metavar="FOLDER")
+    parser.add_argument("--log", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--eval", type=Path, nargs="+", default=[], metavar="JSON")
     parser.add_argument("--data", type=Path, metavar="DIR")
     parser.add_argument("--sources", type=Path, metavar="TSV")
     parser.add_argument("--licence")
     parser.add_argument("--licence-reason")
+    parser.add_argument("--robustness", type=Path, metavar="JSON", help="with --card too")
+    parser.add_argument("--benchmark", type=Path, metavar="JSON", help="with --card too")
     args = parser.parse_args()
-    if not args.card and not all((args.log, args.eval, args.data, args.sources, args.licence, args.licence_reason)):
-        parser.error("without --card, all other options are needed")
-    folder = args.weights.parent
+    described = (args.log, args.eval, args.data, args.sources, args.licence, args.licence_reason)
+    if not (args.card or args.to or all(described)):
+        parser.error(
+            "without --to or --card, all of --log --eval --data --sources --licence --licence-reason are needed"
+        )
     try:
-        if not args.card:
-            facts = collect(args.weights, args.log, args.eval, args.licence, args.licence_reason)
-            write_table(folder / "training_data.tsv", training_data(load_manifest(args.data), args.sources))
-            (folder / "metrics.json").write_text(json.dumps(facts, indent=1) + "\n")
-            shutil.copyfile(args.log / "config.yaml", folder / "config.yaml")
-        (folder / "README.md").write_text(card(folder))
-        write_sums(folder)
+        if args.to:
+            print(convert(args.weights, args.to))
+        else:
+            _describe(args, args.weights.parent)
     except (ValueError, OSError) as error:
         print(f"release: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _describe(args: argparse.Namespace, folder: Path) -> None:
+    if not args.card:
+        facts = collect(args.weights, args.log, args.eval, args.licence, args.licence_reason)
+        write_table(folder / "training_data.tsv", training_data(load_manifest(args.data), args.sources))
+        (folder / "metrics.json").write_text(json.dumps(facts, indent=1) + "\n")
+        shutil.copyfile(args.log[-1] / "config.yaml", folder / "config.yaml")
+    for source, name in ((args.robustness, ROBUSTNESS), (args.benchmark, BENCHMARK)):
+        if source:
+            shutil.copyfile(source, folder / name)
+    (folder / "README.md").write_text(card(folder))
+    write_sums(folder)
 
 
 if __name__ == "__main__":

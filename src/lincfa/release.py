@@ -1,11 +1,13 @@
 """A model that may leave the house: weights with a card, made from the files of the run.
 
-<folder>/best.pt or weights.pt    the network, by lincfa.checkpoint
-<folder>/config.yaml              the run's whole config
-<folder>/metrics.json             cost, provenance, evaluations
-<folder>/training_data.tsv        file, split, origin and licence of every picture that was trained or validated on
-<folder>/limits.md                what is known not to work, by hand
-<folder>/README.md                the card: made from the others
+<folder>/weights.safetensors    the network, by lincfa.checkpoint (best.pt for a recipe's own folder)
+<folder>/config.yaml            the last run's whole config
+<folder>/metrics.json           cost, provenance, evaluations
+<folder>/robustness.json        a report of scripts/utils/robustness.py; may be missing
+<folder>/benchmark.json         a file of scripts/utils/benchmark.py; may be missing
+<folder>/training_data.tsv      file, split, origin and licence of every picture that was trained or validated on
+<folder>/limits.md              what is known not to work, and why, by hand
+<folder>/README.md              the card: made from the others
 <folder>/SHA256SUMS
 """
 
@@ -18,18 +20,35 @@ from pathlib import Path
 
 import yaml
 
-from lincfa.checkpoint import load_weights
+from lincfa.checkpoint import RELEASED, SUMS, load_weights, save_weights
 from lincfa.data.manifest import DatasetError, Manifest
 from lincfa.models import gmac_per_megapixel, parameter_count
 from lincfa.raw import file_sha256
+from lincfa.robustness import report as robustness
 
 RESULTS = {"psnr_linear_db": ("linear dB", ".2f"), "psnr_srgb_db": ("sRGB-coded dB", ".2f"), "ssim": ("SSIM", ".4f")}
 RESULTS |= {"false_colour": ("false colour", ".4f"), "worse_than_markesteijn3": ("worse than Markesteijn-3", "d")}
 
 
-def collect(weights: Path, log: Path, evaluations: list[Path], licence: str, licence_reason: str) -> dict:
-    """The content of metrics.json. evaluations: files of scripts/utils/evaluate.py; the released model is called by its
-    path in them. Raises CheckpointError, OSError."""
+ROBUSTNESS, BENCHMARK = "robustness.json", "benchmark.json"
+
+
+def convert(weights: Path, folder: Path) -> Path:
+    """Write a checkpoint as the weights of a released model, in float32, and return their path.
+
+    The model is called like the folder. What else lies there is of the old weights until it is made anew.
+    Raises CheckpointError, OSError.
+    """
+    loaded, path = load_weights(weights), folder / RELEASED
+    facts = loaded.facts | {"name": folder.name}
+    save_weights(path, loaded.model, loaded.network.state_dict(), loaded.family, facts)
+    write_sums(folder)
+    return path
+
+
+def collect(weights: Path, logs: list[Path], evaluations: list[Path], licence: str, licence_reason: str) -> dict:
+    """The content of metrics.json. logs: folders of the runs that led to the weights, each started from the one before;
+    evaluations: files of scripts/utils/evaluate.py. Raises CheckpointError, OSError."""
     loaded = load_weights(weights)
     network = loaded.network
     measured = []
@@ -37,11 +56,13 @@ def collect(weights: Path, log: Path, evaluations: list[Path], licence: str, lic
         found = json.loads(path.read_text())
         facts = {key: found[key] for key in ("suite", "set", "cfa", "command", "commit", "mean", "spread")}
         measured.append(facts)
+    runs = [yaml.safe_load((log / "provenance.yaml").read_text()) for log in logs]
     return {
         "name": loaded.facts["name"],
         "weights": weights.name,
+        "weights_sha256": file_sha256(weights),
         "family": loaded.family,
-        "model": yaml.safe_load((log / "config.yaml").read_text())["model"],
+        "model": loaded.model,
         "parameters": parameter_count(network),
         "gmac_per_megapixel": round(gmac_per_megapixel(network), 1),
         "margin_px": network.margin,
@@ -50,7 +71,8 @@ def collect(weights: Path, log: Path, evaluations: list[Path], licence: str, lic
         "licence": licence,
         "licence_reason": licence_reason,
         "best": {"images": loaded.facts["images"], "validation": loaded.facts["validation"]},
-        "run": yaml.safe_load((log / "provenance.yaml").read_text()),
+        "earlier_runs": runs[:-1],
+        "run": runs[-1],
         "evaluations": measured,
     }
 
@@ -81,11 +103,12 @@ def write_table(path: Path, rows: list[dict]) -> None:
 
 
 def card(folder: Path) -> str:
-    """The text of README.md, from metrics.json, training_data.tsv and limits.md."""
+    """The text of README.md, from metrics.json, training_data.tsv, limits.md, and robustness.json and benchmark.json
+    where they are."""
     facts = json.loads((folder / "metrics.json").read_text())
     with open(folder / "training_data.tsv", encoding="utf-8", newline="") as table:
         data = list(csv.DictReader(table, delimiter="\t"))
-    run, model = facts["run"], facts["model"]
+    model, own = facts["model"], _own_names(folder, facts)
     arguments = ", ".join(f"{k} {v}" for k, v in model.items() if k != "name")
     phases = "any phase" if facts["any_phase"] else "any phase (lincfa.infer aligns it)"
     rows = [
@@ -95,14 +118,15 @@ def card(folder: Path) -> str:
         ("cost", f"{facts['gmac_per_megapixel']} GMAC per megapixel, counted by lincfa.models.gmac_per_megapixel"),
         ("tiling", f"margin {facts['margin_px']} px, sides in multiples of {facts['multiple_px']} px"),
         ("weights", f"`{facts['weights']}`, {facts['licence']}"),
-        ("trained on", f"{run['images']:,} patches in {run['seconds'] / 60:.0f} minutes, {run['machine']}"),
-        ("command", f"`{run['command']}`"),
-        ("commit, seed, data", f"{run['commit']}, {run['seed']}, sha256 {run['data']['sha256'][:16]}"),
+        *_runs([*facts.get("earlier_runs", []), facts["run"]]),
         ("best weights", f"after {facts['best']['images']:,} patches, by linear PSNR on the validation images"),
     ]
     parts = [f"# {facts['name']}", _markdown(("", ""), rows), "## Results"]
     parts.append("Means over images; PSNR in dB with a border of 24 px cut. LibRaw's algorithms had the same mosaics.")
-    parts += [_results(evaluation, facts) for evaluation in facts["evaluations"]]
+    parts += [_results(evaluation, facts, own) for evaluation in facts["evaluations"]]
+    for file, section in ((ROBUSTNESS, _robustness), (BENCHMARK, _speed)):
+        if (folder / file).is_file():
+            parts += section(json.loads((folder / file).read_text()), facts, own)
     parts += ["## Limits", (folder / "limits.md").read_text().strip(), "## Training data", facts["licence_reason"]]
     counts = collections.Counter((row["source_repository"], row["licence"], row["split"]) for row in data)
     shown = [(*key, number) for key, number in sorted(counts.items())]
@@ -112,20 +136,71 @@ def card(folder: Path) -> str:
 
 
 def write_sums(folder: Path) -> None:
-    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name not in ("SHA256SUMS", "state.pt"))
-    (folder / "SHA256SUMS").write_text("".join(f"{file_sha256(folder / name)}  {name}\n" for name in names))
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name not in (SUMS, "state.pt"))
+    (folder / SUMS).write_text("".join(f"{file_sha256(folder / name)}  {name}\n" for name in names))
 
 
-def _results(evaluation: dict, facts: dict) -> str:
+def _own_names(folder: Path, facts: dict) -> set[str]:
+    """What the released model may be called in the files of other programs, by name and by path."""
+    return {facts["name"], folder.name, f"{folder.name}/{facts['weights']}"}
+
+
+def _label(model: str, facts: dict, own: set[str]) -> str:
+    return f"**{facts['name']}**" if "/".join(Path(model).parts[-2:]) in own else model
+
+
+def _runs(runs: list[dict]) -> list[tuple[str, str]]:
+    rows = []
+    for number, run in enumerate(runs, 1):
+        nth = f" ({number})" if len(runs) > 1 else ""
+        trained = f"{run['images']:,} patches in {run['seconds'] / 60:.0f} minutes, {run['machine']}"
+        rows.append((f"trained on{nth}", trained))
+        rows.append((f"command{nth}", f"`{run['command']}`"))
+        source = f"{run['commit']}, {run['seed']}, sha256 {run['data']['sha256'][:16]}"
+        rows.append((f"commit, seed, data{nth}", source))
+    return rows
+
+
+def _results(evaluation: dict, facts: dict, own: set[str]) -> str:
     rows = []
     for model, mean in sorted(evaluation["mean"].items(), key=lambda item: -item[1]["psnr_linear_db"]):
-        own = Path(model).name == facts["weights"]
         cells = [format(mean[k], spec) if mean.get(k) is not None else "" for k, (_, spec) in RESULTS.items()]
-        rows.append((f"**{facts['name']}**" if own else model, *cells))
+        rows.append((_label(model, facts, own), *cells))
     count = next(iter(evaluation["mean"].values()))["images"]
     title = f"{evaluation['suite']}:{evaluation['set']}, {evaluation['cfa']}, {count} images"
     table = _markdown(("model", *(label for label, _ in RESULTS.values())), rows)
     return f"{title} (`{evaluation['command']}`)\n\n{table}"
+
+
+def _robustness(report: dict, facts: dict, own: set[str]) -> list[str]:
+    head, rows = robustness.table(report)
+    parts = [
+        "## Robustness",
+        f"Synthetic scenes with known truth, {report['cfa']}, without noise unless said (`{report['command']}`). "
+        f"The reference is LibRaw's {report['reference']}, whose mosaics are rounded to 14 bits and its output to 16. "
+        "K R G B C M Y W are the corners of the RGB cube; an edge at 0° is upright.",
+        _markdown(("", *(_label(name, facts, own) for name in head[1:])), rows),
+    ]
+    for name, limits in report["limits"].items():
+        if _label(name, facts, own) != name:
+            parts += [
+                "\n".join(f"- {line}" for line in robustness.verdicts(limits, "; cause: see Limits")),
+                *robustness.worst_images(report, name),
+            ]
+    return parts
+
+
+def _speed(benchmark: dict, facts: dict, own: set[str]) -> list[str]:
+    rows = []
+    for row in benchmark["rows"]:
+        ratio = next((f"{value:.2f}" for key, value in row.items() if key.startswith("ratio_to_")), "")
+        times = (f"{row['megapixels']:g}", f"{row['seconds_median']:.2f}", ratio, f"{row['peak_mb']:.0f}")
+        rows.append((_label(row["model"], facts, own), row["precision"] or "", *times))
+    threads = benchmark["rows"][0]["threads"]
+    what = "from raw file to linear DNG" if benchmark["end_to_end"] else "of demosaicing a decoded frame"
+    text = f"Medians {what}, {threads} threads, {benchmark['machine']} (`{benchmark['command']}`)."
+    head = ("model", "precision", "megapixels", "seconds", "of the reference's", "peak MB")
+    return ["## Speed", text, _markdown(head, rows)]
 
 
 def _markdown(head: tuple, rows: list[tuple]) -> str:

@@ -237,7 +237,8 @@ class PatchSet:
 class Scene:
     """A mosaic with its truth. mosaic: [H, W], rgb: [H, W, 3]; both linear camera values, unbalanced.
 
-    group: the kind of scene where a suite reports kinds, else ''.
+    group: the kind of scene where a suite reports kinds, else ''. noise: (read, shot) of the mosaic, on white = 1:
+    its variance is read^2 + shot x signal.
     """
 
     name: str
@@ -247,6 +248,7 @@ class Scene:
     white_balance: np.ndarray
     xyz_to_camera: np.ndarray | None
     group: str = ""
+    noise: tuple[float, float] = (0.0, 0.0)
 
 
 def validation_scenes(folder, *, family: str = "xtrans", side_px: int | None = None, count: int | None = None):
