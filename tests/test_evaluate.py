@@ -25,6 +25,8 @@ from lincfa.evaluate import (
     load_model,
     load_suite,
     measure,
+    network_model,
+    noisy,
     summarise,
     torture_samples,
 )
@@ -257,3 +259,28 @@ def test_the_algorithm_that_really_runs_is_said():
 def test_weights_for_another_family_are_refused(checkpoint):
     with pytest.raises(ValueError, match="trained for xtrans mosaics, and these are bayer"):
         load_model(checkpoint, "bayer")
+
+
+def test_noise_is_added_to_the_mosaic_alone_as_it_is_stated_and_always_alike():
+    clean = scene(balance=(2.0, 1.0, 1.5), side=240)
+    read, shot = 0.004, 0.002
+    made = noisy(clean, read, shot, 7)
+    assert np.array_equal(made.mosaic, noisy(clean, read, shot, 7).mosaic)
+    assert not np.array_equal(made.mosaic, noisy(clean, read, shot, 8).mosaic)
+    assert made.rgb is clean.rgb
+    assert made.noise == (read, shot)
+    excess = (made.mosaic - clean.mosaic) / np.sqrt(read**2 + shot * clean.mosaic)
+    assert abs(excess.mean()) < 0.02
+    assert excess.std() == pytest.approx(1, abs=0.02)
+
+
+def test_a_network_is_told_the_noise_of_a_scene_at_the_strength_that_is_asked():
+    told = []
+
+    class Listener:
+        def __call__(self, mosaic, cfa, white_balance, **noise):
+            told.append(noise)
+
+    for strength in (0.0, 0.5):
+        network_model("listener", Listener(), strength).demosaic(noisy(scene(), 0.01, 0.0, 0))
+    assert told == [{}, {"noise": (0.01, 0.0), "strength": 0.5}]

@@ -5,7 +5,8 @@
 
 A model is a checkpoint's path, a released model's name, or one of LibRaw's demosaicers (bilinear vng markesteijn1
 markesteijn3 ahd dht aahd), which get a CFA DNG of the same mosaic. Suites: raf=DATASET (its validation images),
-truth=FOLDER (sRGB images: linearised, mosaiced at phase 0), torture=FOLDER (made by torture_v2.py).
+truth=FOLDER (sRGB images: linearised, mosaiced at phase 0), torture=FOLDER (made by torture_v2.py). --noise adds
+Poisson-Gaussian noise to every mosaic, and --strength says how much of it a network that is told of it shall remove.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from lincfa.evaluate import evaluate, json_safe, load_model, load_suite, summarise
+from lincfa.evaluate import evaluate, json_safe, load_model, load_suite, noisy, summarise
 from lincfa.provenance import command_line, git_commit
 
 COLUMNS = {
@@ -37,13 +38,17 @@ def main() -> int:
     parser.add_argument("--suite", required=True, metavar="NAME=PATH")
     parser.add_argument("--cfa", choices=("xtrans", "bayer"), default="xtrans")
     parser.add_argument("--count", type=int, help="only the first so many scenes")
+    parser.add_argument("--noise", nargs=2, type=float, metavar=("READ", "SHOT"), help="on white = 1")
+    parser.add_argument("--strength", type=float, default=0.0, help="0 to 1, for networks that are told of noise")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     suite, _, path = args.suite.partition("=")
     try:
-        models = [load_model(name, args.cfa, args.device) for name in args.models]
+        models = [load_model(name, args.cfa, args.device, args.strength) for name in args.models]
         scenes = list(load_suite(suite, path, args.cfa, args.count))
+        if args.noise:
+            scenes = [noisy(scene, *args.noise, seed) for seed, scene in enumerate(scenes)]
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task(f"{suite}, {args.cfa}", total=len(scenes))
             rows = evaluate(models, scenes, lambda name: bar.update(task, advance=1, description=name))
@@ -53,7 +58,8 @@ def main() -> int:
     summary = summarise(rows)
     Console().print(summary_table(f"{args.suite}, {args.cfa}, {len(scenes)} scenes", summary["mean"]))
     if args.json:
-        facts = {"suite": suite, "set": Path(path).name, "cfa": args.cfa}
+        noise = f", noise {args.noise[0]:g} {args.noise[1]:g}, strength {args.strength:g}" if args.noise else ""
+        facts = {"suite": suite, "set": Path(path).name + noise, "cfa": args.cfa}
         facts |= {"command": command_line(), "commit": git_commit()}
         facts["algorithms"] = {model.name: model.algorithm for model in models}
         args.json.parent.mkdir(parents=True, exist_ok=True)

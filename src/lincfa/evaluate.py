@@ -52,12 +52,20 @@ def libraw_model(name: str, family: str) -> Model:
     return Model(name, demosaic, raw.algorithm_that_runs(LIBRAW_MODELS[name], family))
 
 
-def network_model(name: str, demosaicer: Demosaicer) -> Model:
-    return Model(name, lambda scene: demosaicer(scene.mosaic, scene.cfa, scene.white_balance))
+def network_model(name: str, demosaicer: Demosaicer, strength: float = 0.0) -> Model:
+    """strength: share of the scene's noise that a network which is told of noise shall take away."""
+
+    def demosaic(scene: Scene) -> np.ndarray:
+        noise = {"noise": scene.noise, "strength": strength} if strength else {}
+        return demosaicer(scene.mosaic, scene.cfa, scene.white_balance, **noise)
+
+    return Model(name, demosaic)
 
 
-def load_model(name: str, family: str, device: str = "cpu") -> Model:
+def load_model(name: str, family: str, device: str = "cpu", strength: float = 0.0) -> Model:
     """By LibRaw's names (LIBRAW_MODELS), a checkpoint's path or a released model's name, for a CFA family.
+
+    strength: of the networks that are told of noise; the others answer as they do.
 
     Raises CheckpointError for what is none of these or was trained for another family, ValueError for an algorithm that
     the family does not have.
@@ -67,7 +75,8 @@ def load_model(name: str, family: str, device: str = "cpu") -> Model:
     weights = load_weights(find_weights(name))
     if weights.family != family:
         raise CheckpointError(f"{name}: trained for {weights.family} mosaics, and these are {family}")
-    return network_model(name, Demosaicer(weights.network, device=device))
+    demosaicer = Demosaicer(weights.network, device=device, precision="fp32")  # the same figures on any machine
+    return network_model(name, demosaicer, strength * weights.network.takes_noise)
 
 
 def load_suite(suite: str, path, family: str, count: int | None = None) -> Iterable[Scene]:
@@ -95,6 +104,14 @@ def load_suite(suite: str, path, family: str, count: int | None = None) -> Itera
         scale = np.float32(info["scale"])
         return (_mosaiced(f"{i:05d}", scenes[i] / scale, reference, group=torture.torture_type(i)) for i in chosen)
     raise ValueError(f"unknown suite {suite!r}; there are: raf, truth, torture")
+
+
+def noisy(scene: Scene, read: float, shot: float, seed: int) -> Scene:
+    """The scene with Poisson-Gaussian noise on its mosaic, in the same steps: variance read^2 + shot x signal, on
+    white = 1, pure in the seed."""
+    normal = np.random.default_rng(seed).standard_normal(scene.mosaic.shape)
+    mosaic = scene.mosaic + np.sqrt(read**2 + shot * scene.mosaic.clip(0)) * normal
+    return replace(scene, mosaic=_in_steps(mosaic), noise=(read, shot))
 
 
 def torture_samples(family: str, side_px: int) -> list[Scene]:

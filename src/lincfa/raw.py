@@ -78,7 +78,7 @@ def read_raw(path) -> RawFrame:
     demosaiced) or colours other than red, green and blue.
     """
     path = Path(path)
-    with _open(path) as raw:
+    with open_raw(path) as raw:
         cfa, photosite = _cfa(raw, path)
         adu = raw.raw_image_visible.copy()
         sizes = raw.sizes
@@ -89,8 +89,7 @@ def read_raw(path) -> RawFrame:
         black = _black_levels(raw, cfa)
         if not white > black.max():
             raise RawError(f"{path}: white level {white:g} is not above black level {black.max():g}")
-    level = _tile(black[photosite], adu.shape)
-    mosaic = ((adu - level) / (white - level)).astype(np.float32)
+    mosaic = _scaled(adu, black[photosite], white)
     tags = _exif(path)
     crop = (sizes.crop_top_margin - sizes.top_margin, sizes.crop_left_margin - sizes.left_margin)
     crop = (*crop, sizes.crop_height, sizes.crop_width) if sizes.crop_height else (0, 0, *mosaic.shape)
@@ -192,11 +191,11 @@ def file_sha256(path) -> str:
 def _run_libraw(frame: RawFrame, algorithm: str) -> np.ndarray:
     """LibRaw's 16-bit output on frame's scale. Its largest multiplier is 1 and its white the frame's largest value, so
     that nothing is clipped; its one white for all channels is turned into the frame's white of each."""
-    with _open(frame.path) as raw:
+    with open_raw(frame.path) as raw:
         darkest = float(np.min(raw.black_level_per_channel))
         saturation = int(np.ceil((frame.white_adu - darkest) * max(1.0, frame.mosaic.max())))  # black subtracted
         try:
-            out = _linear_postprocess(
+            out = linear_postprocess(
                 raw,
                 demosaic_algorithm=ALGORITHMS[algorithm],
                 user_wb=[*frame.white_balance, frame.white_balance[1]],
@@ -208,7 +207,7 @@ def _run_libraw(frame: RawFrame, algorithm: str) -> np.ndarray:
     return out * (saturation / 65535 / multipliers / (frame.white_adu - frame.black_adu)).astype(np.float32)
 
 
-def _open(path: Path) -> rawpy.RawPy:
+def open_raw(path: Path) -> rawpy.RawPy:
     """An unpacked rawpy object. Raises RawError."""
     if not path.is_file():
         raise RawError(f"{path}: no such file")
@@ -241,6 +240,18 @@ def _cfa(raw: rawpy.RawPy, path: Path) -> tuple[CFA, np.ndarray]:
     return cfa, corner[: cfa.period[0], : cfa.period[1]]
 
 
+def _scaled(adu: np.ndarray, black: np.ndarray, white: float) -> np.ndarray:
+    """(adu - black) / (white - black) for a tile of black levels, in float64 a few rows at a time, kept in float32."""
+    rows = 48 * len(black)
+    level = _tile(black, (rows, adu.shape[1]))
+    mosaic = np.empty(adu.shape, np.float32)
+    for y in range(0, len(adu), rows):
+        part = adu[y : y + rows]
+        own = level[: len(part)]
+        mosaic[y : y + rows] = (part - own) / (white - own)
+    return mosaic
+
+
 def _tile(tile: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """The tile repeated over an area; one broadcast value where it is constant, which is quicker."""
     if not np.ptp(tile):
@@ -259,15 +270,15 @@ def _black_levels(raw: rawpy.RawPy, cfa: CFA) -> np.ndarray:
     constant = int(raw.white_level)
     raw.raw_image[:] = constant
     saturation = 65535  # LibRaw scales by 65535 / saturation
-    out = _linear_postprocess(raw, half_size=True, user_wb=[1, 1, 1, 1], user_sat=saturation)
+    out = linear_postprocess(raw, half_size=True, user_wb=[1, 1, 1, 1], user_sat=saturation)
     if np.ptp(out):
         algorithm = ALGORITHMS["linear"]
-        out = _linear_postprocess(raw, demosaic_algorithm=algorithm, user_wb=[1, 1, 1, 1], user_sat=saturation)
+        out = linear_postprocess(raw, demosaic_algorithm=algorithm, user_wb=[1, 1, 1, 1], user_sat=saturation)
     level = constant - out.reshape(-1, 3).max(0).astype(np.float64)
     return np.array([*level, level[1]])
 
 
-def _linear_postprocess(raw: rawpy.RawPy, **kwargs) -> np.ndarray:
+def linear_postprocess(raw: rawpy.RawPy, **kwargs) -> np.ndarray:
     """LibRaw's pipeline with everything switched off that is not linear or depends on the picture: [H, W, 3] uint16."""
     return raw.postprocess(
         highlight_mode=rawpy.HighlightMode.Ignore,

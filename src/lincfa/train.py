@@ -214,7 +214,7 @@ def _signals_held():
 
 
 def _validate(config: TrainConfig, run: TrainState, scenes: list[Scene], log: RunLog) -> None:
-    demosaicer = Demosaicer(run.average, device=run.device)
+    demosaicer = Demosaicer(run.average, device=run.device, precision="fp32")
     rows = evaluate([network_model(config.name, demosaicer)], scenes)
     mean = summarise(rows)["mean"][config.name]
     scores = {k: v for k, v in mean.items() if k != "images" and math.isfinite(v)}
