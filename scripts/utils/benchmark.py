@@ -1,0 +1,87 @@
+"""How long networks and LibRaw take for a frame, and how much memory: measured in turns, next to each other.
+
+    python scripts/utils/benchmark.py --models xtrans-s markesteijn3 --megapixels 24 --json out.json
+    python scripts/utils/benchmark.py --end-to-end --models xtrans-s markesteijn3 --megapixels 24
+
+Each repetition is a fresh process; the frame is made for the occasion. By default a row's seconds are those of
+demosaicing a decoded frame. With --end-to-end they are from raw file to linear DNG, and for LibRaw from file to array.
+'process' is the program from start to end, with the loading of its modules.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from lincfa.benchmark import REFERENCE, Task, compare, make_frame
+from lincfa.provenance import command_line, git_commit, machine
+
+COLUMNS = {
+    "seconds_median": ("seconds", ".2f"),
+    "decode_s": ("decode", ".2f"),
+    "demosaic_s": ("demosaic", ".2f"),
+    "write_s": ("write", ".2f"),
+    "process_s": ("process", ".2f"),
+    "peak_mb": ("peak MB", ".0f"),
+    "start_mb": ("at start", ".0f"),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", required=True, metavar="MODEL")
+    parser.add_argument("--megapixels", type=float, default=24, metavar="N")
+    parser.add_argument("--cfa", choices=("xtrans", "bayer"), default="xtrans")
+    parser.add_argument("--repetitions", type=int, default=3, metavar="N")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the networks")
+    parser.add_argument("--device", default="cpu", help="of the networks")
+    parser.add_argument("--end-to-end", action="store_true", help="from raw file to linear DNG")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    args = parser.parse_args()
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="lincfa-") as folder,
+            Progress(console=Console(stderr=True), transient=True) as bar,
+        ):
+            path = str(make_frame(Path(folder), args.megapixels, args.cfa))
+            options = {"precision": args.precision, "device": args.device, "write": args.end_to_end}
+            tasks = [Task(model, path, args.cfa, **options) for model in dict.fromkeys(args.models)]
+            bars = bar.add_task("", total=args.repetitions * len(tasks))
+            rows = compare(
+                tasks, args.repetitions, args.threads, lambda model: bar.update(bars, advance=1, description=model)
+            )
+    except (ValueError, OSError) as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 1
+    Console().print(table(rows, args.end_to_end))
+    if args.json:
+        facts = {"end_to_end": args.end_to_end, "command": command_line(), "commit": git_commit(), "machine": machine()}
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps({"rows": rows, **facts}, indent=1) + "\n")
+    return 0
+
+
+def table(rows: list[dict], end_to_end: bool) -> Table:
+    first, reference = rows[0], REFERENCE[rows[0]["family"]]
+    what = "raw file to DNG (LibRaw: to array)" if end_to_end else "demosaicing"
+    runs = len(first["seconds"])
+    title = f"{what}, {first['megapixels']} MP {first['family']}, {first['threads']} threads, median of {runs}"
+    shown = Table(title=title)
+    for label in ("model", "precision", *(label for label, _ in COLUMNS.values()), f"x {reference}"):
+        shown.add_column(label, justify="left" if label == "model" else "right")
+    for row in sorted(rows, key=lambda row: row["seconds_median"]):
+        ratio = row.get(f"ratio_to_{reference}")
+        cells = [format(row[key], spec) for key, (_, spec) in COLUMNS.items()]
+        shown.add_row(row["model"], row["precision"] or "", *cells, "" if ratio is None else f"{ratio:.2f}")
+    return shown
+
+
+if __name__ == "__main__":
+    sys.exit(main())
