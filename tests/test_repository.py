@@ -21,16 +21,19 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 ORDER = [
     "cfa",
-    "color config provenance runtime runfiles",
+    "color config noise plan provenance released runtime runfiles",
     "rawwriter metrics losses models.unet models.packed models",
     "raw",
-    "checkpoint data data.augment data.torture_patterns data.torture data.manifest data.health data.sharpness data.hard "
-    "data.workers data.dataset data.build data.scenes data.demo data infer blend export",
-    "evaluate figures",
+    "checkpoint data data.augment data.torture_patterns data.torture data.manifest data.health data.sharpness "
+    "data.hard data.workers data.dataset data.build data.scenes data.demo data infer blend "
+    "export.levels export.tiles export.pictures export.metadata export.dng export.images export",
+    "describe evaluate figures robustness robustness.scenes robustness.mtf robustness.probes robustness.report benchmark",
     "ledger runlog trainconfig trainstate experiments release",
+    "portable portable.graph portable.precision portable.session portable.parity portable.darktable_convert "
+    "portable.darktable_demo portable.darktable",
     "train",
     "__init__",
-    "cli app",
+    "batch cli app",
 ]
 """Lowest first. A module may import what stands before it; a new module must be given its place here."""
 

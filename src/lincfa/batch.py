@@ -1,0 +1,210 @@
+"""Many raw files to many results: decoding, network and writing overlap, and one bad file stops nobody.
+
+Each of a few threads takes one file from decoding to writing, and the network has one of them at a time. So the next
+file is decoded and the one before is written while the network works, and memory holds no more frames than threads.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from lincfa import export
+from lincfa.checkpoint import load_weights
+from lincfa.describe import FAMILIES, camera, megapixels
+from lincfa.evaluate import LIBRAW_MODELS
+from lincfa.infer import Demosaicer
+from lincfa.plan import Job
+from lincfa.raw import RawError, RawFrame, demosaic_frame, read_raw
+from lincfa.released import model_for
+from lincfa.runtime import pick_device
+
+AUTO = "auto"
+POLL_S = 0.2
+"""How long the batch waits before it looks for Ctrl-C again, on systems that do not wake it."""
+
+
+class Stopped(Exception):
+    """The batch ends while this file is in work."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """outcome: 'written', 'skipped' (the target was there) or 'failed'. text: one line that names the file."""
+
+    job: Job
+    outcome: str
+    text: str
+
+
+class _Network(NamedTuple):
+    family: str
+    demosaic: Demosaicer
+    name: str
+
+
+class Engine:
+    """What turns frames into pictures: 'auto' (the lightest released model for the file's CFA), a network by id or
+    path, or one of LibRaw's demosaicers (lincfa.evaluate.LIBRAW_MODELS).
+
+    engine: 'torch', or 'onnx', where a model may also be an ONNX file that lincfa wrote (lincfa.portable).
+    device: 'auto', 'cpu', 'cuda' or 'mps'. Raises ValueError (ReleasedError, CheckpointError and OnnxError are) at once
+    for a model, an engine or a device that cannot be used, and for a strength of noise reduction, since no network
+    takes one; ModuleNotFoundError where ONNX is not installed.
+    """
+
+    def __init__(
+        self, model: str = AUTO, *, device: str = "auto", engine: str = "torch", strength: float | None = None
+    ):
+        if strength is not None:
+            raise ValueError(f"--strength: model {model} takes none; it leaves noise as it is")
+        if engine == "onnx" and model in LIBRAW_MODELS:
+            raise ValueError(f"--engine onnx: {model} is no network, but one of LibRaw's")
+        self.model, self.engine = model, engine
+        self.device = device if engine == "onnx" else _usable(pick_device(device))
+        self._networks: dict[str, _Network] = {}
+        self.turn = nullcontext() if model in LIBRAW_MODELS else threading.Lock()
+        if model not in (AUTO, *LIBRAW_MODELS):
+            self._network(model)
+
+    def __call__(self, frame: RawFrame, progress: Callable[[int, int], None]) -> tuple[np.ndarray, str]:
+        """(rgb [H, W, 3] linear camera RGB on the scale of the mosaic, name of what ran). progress(tiles done, tiles).
+        Called with `turn` held, which is a lock where a network works. Raises ValueError (RawError is).
+        """
+        family = frame.cfa.family
+        if family not in FAMILIES:
+            rows, columns = frame.cfa.period
+            raise RawError(f"{frame.path}: its CFA repeats every {rows} x {columns}: neither X-Trans nor Bayer")
+        if self.model in LIBRAW_MODELS:
+            return demosaic_frame(frame, LIBRAW_MODELS[self.model])
+        name = self.model if self.model != AUTO else _auto(family)
+        network = self._network(name)
+        if network.family != family:
+            raise ValueError(f"model {name} is for {FAMILIES[network.family]}, and this is {FAMILIES[family]}")
+        rgb = network.demosaic(frame.mosaic, frame.cfa, frame.white_balance, progress=progress)
+        return rgb, network.name
+
+    def _network(self, name: str) -> _Network:
+        if name not in self._networks:
+            self._networks[name] = (_load_onnx if self.engine == "onnx" else _load)(name, self.device)
+        return self._networks[name]
+
+
+def run(
+    jobs: Sequence[Job],
+    engine: Engine,
+    *,
+    format: str = "dng",
+    render: bool = False,
+    overwrite: bool = False,
+    threads: int = 2,
+    watch: Callable[[Job, int, int], None] = lambda *_: None,
+) -> Iterator[Result]:
+    """Do the jobs, and yield a result for each as it ends, whatever happens to it.
+
+    format, render: see lincfa.export. A target that is there is skipped unless overwrite. threads: files in work at a
+    time; 1 has no overlap. watch(job, tiles done, tiles) is called from the threads while the network works.
+    When the caller stops (Ctrl-C, or no longer asks), files in work end at their next tile or with a whole result.
+    """
+    stop = threading.Event()
+
+    def one(job: Job) -> Result:
+        try:
+            return _demosaic(job, engine, format, render, overwrite, stop, watch)
+        except Exception as error:  # whatever a file does to a decoder or a driver, the others go on
+            return Result(job, "failed", f"{job.source}: {_reason(error, job)}")
+
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="lincfa")
+    try:
+        pending: set[Future] = {pool.submit(one, job) for job in jobs}
+        while pending:
+            done, pending = wait(pending, POLL_S, FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _demosaic(
+    job: Job, engine: Engine, format: str, render: bool, overwrite: bool, stop: threading.Event, watch: Callable
+) -> Result:
+    if job.target.exists() and not overwrite:
+        return Result(job, "skipped", f"{job.source}: skipped, {job.target} is there (--overwrite writes it again)")
+
+    def progress(done: int, total: int) -> None:
+        if stop.is_set():
+            raise Stopped
+        watch(job, done, total)
+
+    started = time.perf_counter()
+    _check_file(job.source)
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    frame = read_raw(job.source)
+    waiting = time.perf_counter()
+    with engine.turn:
+        waited = time.perf_counter() - waiting
+        progress(0, 1)
+        rgb, name = engine(frame, progress)
+    if stop.is_set():
+        raise Stopped
+    export.write(job.target, rgb, frame, format=format, render=render, model=name)
+    seconds = time.perf_counter() - started - waited
+    facts = (job.source.name, camera(frame), f"{megapixels(frame):.1f} MP", name, f"{seconds:.1f} s", str(job.target))
+    return Result(job, "written", "  ".join(facts))
+
+
+def _load(name: str, device: str) -> _Network:
+    if name.endswith(".onnx"):
+        raise ValueError(f"{name}: ONNX files are for --engine onnx")
+    weights = load_weights(name)
+    return _Network(
+        weights.family, Demosaicer(weights.network, device=device), weights.facts.get("name", Path(name).stem)
+    )
+
+
+def _load_onnx(name: str, device: str) -> _Network:
+    from lincfa.portable.session import load_onnx  # an extra, which may not be installed
+
+    network = load_onnx(name, device=device)
+    return _Network(network.family, Demosaicer(network, tile_px=network.tile_px), network.label)
+
+
+def _usable(device: str) -> str:
+    try:
+        torch.empty(1, device=device)
+    except (AssertionError, RuntimeError) as error:  # torch without CUDA asserts
+        raise ValueError(f"--device {device}: not usable here ({str(error).splitlines()[0]})") from error
+    return device
+
+
+def _auto(family: str) -> str:
+    model = model_for(family)
+    if model is None:
+        raise ValueError(f"no model is released for {FAMILIES[family]} yet; choose one of LibRaw's, as --model ahd")
+    return str(model.folder)
+
+
+def _check_file(path: Path) -> None:
+    """Say what LibRaw would call broken. Raises OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        if not file.read(1):
+            raise RawError(f"{path}: empty file (0 bytes)")
+
+
+def _reason(error: Exception, job: Job) -> str:
+    if isinstance(error, OSError):
+        failed = "cannot read it" if error.filename == str(job.source) else f"cannot write {job.target}"
+        return f"{failed} ({error.strerror or error})"
+    text = (str(error).splitlines() or [""])[0].removeprefix(f"{job.source}: ")
+    known = isinstance(error, ValueError) and text
+    return text if known else f"{type(error).__name__}{': ' if text else ''}{text}"

@@ -1,0 +1,252 @@
+"""lincfa: demosaic raw files with a trained network.
+
+lincfa demosaic *.RAF -o developed      linear DNGs, which raw converters open
+lincfa info DSCF0001.RAF                what is known of a file
+lincfa models                           the networks that are there
+lincfa export xtrans-s --onnx x.onnx    a network for other programs
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+# Only what is quick is imported here: torch and LibRaw take a second, and --help needs neither.
+OUTPUT_FORMATS = {".dng": "dng", ".tif": "tiff", ".tiff": "tiff", ".exr": "exr", ".npy": "npy", ".png": "png"}
+INTERRUPTED = 130
+"""What shells report for a program that Ctrl-C ended."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit status: 0, 1 when a file or the command failed, 2 for a wrong command line, 130 after Ctrl-C."""
+    args = build_parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # no name of a file can stop a batch
+    try:
+        return args.command(args)
+    except KeyboardInterrupt:
+        print("lincfa: stopped; results written so far are whole", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        print(f"lincfa: {error}", file=sys.stderr)
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lincfa", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("demosaic", help="raw files to full-colour files", description=demosaic.__doc__)
+    command.add_argument("inputs", nargs="+", metavar="IN", help="raw files, folders (searched deep), quoted patterns")
+    command.add_argument("-o", "--output", metavar="DIR|FILE", help="default: beside each file, as NAME-lincfa.dng")
+    command.add_argument("--format", choices=sorted(set(OUTPUT_FORMATS.values())), help="default: by FILE, else dng")
+    command.add_argument("--render", action="store_true", help="TIFF in sRGB, to look at, instead of linear")
+    command.add_argument(
+        "--model",
+        default="auto",
+        help="auto (default: the lightest released one for the sensor), a name that `lincfa models` lists, a weights "
+        "file (with --engine onnx also an ONNX file), or one of LibRaw's: bilinear vng markesteijn1 markesteijn3 "
+        "(X-Trans), ahd dht aahd (Bayer)",
+    )
+    command.add_argument("--strength", type=_share, metavar="0..1", help="of noise reduction, for models that do it")
+    command.add_argument("--jobs", type=_positive, default=2, metavar="N", help="files in work at a time (default 2)")
+    command.add_argument("--overwrite", action="store_true", help="write results again that are there already")
+    command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    command.add_argument("--engine", default="torch", choices=("torch", "onnx"), help="what runs the network")
+    command.set_defaults(command=demosaic)
+    command = commands.add_parser("info", help="camera, CFA, levels, noise of raw files", description=info.__doc__)
+    command.add_argument("files", nargs="+", metavar="FILE")
+    command.set_defaults(command=info)
+    command = commands.add_parser("models", help="the released models", description=models.__doc__)
+    command.set_defaults(command=models)
+    command = commands.add_parser("export", help="a network for other programs", description=export.__doc__)
+    command.add_argument("model", metavar="NAME", help="a name that `lincfa models` lists, or a weights file")
+    target = command.add_mutually_exclusive_group(required=True)
+    target.add_argument("--onnx", metavar="PATH", help="the ONNX file to write")
+    target.add_argument("--darktable", metavar="DIR", help="the folder to make: a package for darktable's models")
+    command.add_argument("--precision", default="fp32", choices=("fp32", "fp16", "int8"))
+    command.add_argument("--calibration", metavar="DIR", help="for int8: photographs, or a built dataset")
+    command.set_defaults(command=export)
+    return parser
+
+
+def demosaic(args: argparse.Namespace) -> int:
+    """Demosaic raw files into full-colour files. One that fails does not stop the others; the exit status is then 1."""
+    from lincfa.plan import find_sources, plan
+
+    format, suffix = _format(args.output, args.format)
+    if args.render and format not in ("tiff", "png"):
+        raise ValueError(f"--render makes pictures to look at: tiff or png, not {format}")
+    sources, complaints = find_sources(args.inputs)
+    jobs = plan(sources, args.output, suffix)
+    for complaint in complaints:
+        print(f"lincfa: {complaint}", file=sys.stderr)
+    if not jobs:
+        return 1
+    from lincfa.batch import Engine, run
+
+    engine = Engine(args.model, device=args.device, engine=args.engine, strength=args.strength)
+    results = []
+    started = time.perf_counter()
+    with _libraw_is_quiet(), _progress() as bar:
+        files = bar.add_task("files", total=len(jobs))
+        tiles = bar.add_task("", total=None, visible=False)
+
+        def watch(job, done: int, total: int) -> None:
+            bar.update(tiles, completed=done, total=total, description=job.source.name, visible=True)
+
+        options = {"format": format, "render": args.render, "overwrite": args.overwrite, "threads": args.jobs}
+        with closing(run(jobs, engine, **options, watch=watch)) as finished:
+            for result in finished:
+                results.append(result)
+                if result.outcome == "failed":
+                    print(f"lincfa: {result.text}", file=sys.stderr)
+                else:
+                    print(result.text, flush=True)  # also into a file or a pipe that somebody watches
+                bar.advance(files)
+    count = {outcome: [r for r in results if r.outcome == outcome] for outcome in ("written", "skipped", "failed")}
+    if len(jobs) > 1:
+        summary = ", ".join(f"{len(found)} {outcome}" for outcome, found in count.items())
+        print(f"{summary} in {time.perf_counter() - started:.1f} s")
+    if len(count["failed"]) > 1:
+        print(f"lincfa: failed: {' '.join(str(r.job.source) for r in count['failed'])}", file=sys.stderr)
+    return 1 if count["failed"] or complaints else 0
+
+
+def info(args: argparse.Namespace) -> int:
+    """What is known of raw files: camera, CFA, levels, white balance, noise, and the model that auto takes."""
+    from lincfa.describe import frame_lines
+    from lincfa.raw import RawError, read_raw
+
+    status = 0
+    with _libraw_is_quiet():
+        for path in args.files:
+            try:
+                _show(path, frame_lines(read_raw(path)))
+            except RawError as error:
+                print(f"lincfa: {error}", file=sys.stderr)
+                status = 1
+    return status
+
+
+def models(args: argparse.Namespace) -> int:
+    """The released models: sensor, figures beside LibRaw's best, cost and licence."""
+    from lincfa.describe import model_lines
+    from lincfa.released import released_models
+
+    found = released_models()
+    if not found:
+        raise ValueError("no released models: neither in models/ nor in the installed package")
+    for model in found.values():
+        _show(model.id, model_lines(model))
+    return 0
+
+
+def export(args: argparse.Namespace) -> int:
+    """Write a network as an ONNX file, or as a package for darktable's neural models, and say what it loses against
+    torch. See docs/export.md."""
+    from lincfa.checkpoint import load_weights
+    from lincfa.portable.darktable import package
+    from lincfa.portable.graph import metadata, save, to_onnx
+    from lincfa.portable.parity import compare, parity_lines
+    from lincfa.portable.precision import in_precision
+    from lincfa.portable.session import OnnxNetwork
+
+    with _progress() as bar:
+        task = bar.add_task("calibrating", total=None)
+
+        def watch(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        graph = in_precision(to_onnx(args.model), args.precision, args.calibration, watch)
+        if args.darktable:
+            path = package(args.model, graph, args.darktable)
+        else:
+            path = args.onnx
+            save(graph, path)
+        bar.reset(task, description="comparing with torch")
+        parity = compare(load_weights(args.model).network, OnnxNetwork(str(path), device="cpu"), watch)
+    facts = metadata(graph)
+    print(f"{path}  {facts['name']}  {args.precision}  {os.path.getsize(path) / 1e6:.1f} MB  opset {facts['opset']}")
+    print("\n".join(parity_lines(parity)))
+    return 0
+
+
+def _format(output: str | None, format: str | None) -> tuple[str, str]:
+    """(format, suffix of the results). Raises ValueError where a file's name and --format disagree."""
+    suffix = Path(output or "").suffix.lower()
+    named = OUTPUT_FORMATS.get(suffix) if output and not Path(output).is_dir() else None
+    if named and format not in (None, named):
+        raise ValueError(f"{output}: this name says {named}, and --format says {format}")
+    if named:
+        return named, suffix
+    format = format or "dng"
+    return format, next(s for s, f in OUTPUT_FORMATS.items() if f == format)
+
+
+def _show(title: str, lines: list) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    console.print(title, style="bold", markup=False, soft_wrap=True)
+    for label, value in lines:
+        for i, part in enumerate(Text(value).split() if isinstance(value, str) else value.split("\n")):
+            console.print(Text(f"  {'' if i else label:14}") + part, soft_wrap=True)
+
+
+def _progress():
+    """Bars on a terminal; what is printed meanwhile stands above them, and errors stay errors when they are piped."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(file=sys.stdout)  # also while a library is kept from printing there
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stderr=sys.stderr.isatty(),
+    )
+
+
+@contextmanager
+def _libraw_is_quiet():
+    """LibRaw tells the process's standard error about a broken file in its own words. Ours go on to where they went."""
+    if sys.stderr is not sys.__stderr__:  # somebody else's, and not the process's
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, open(os.dup(2), "w", buffering=1, errors="backslashreplace") as ours:
+        os.dup2(nowhere.fileno(), 2)
+        sys.stderr = ours
+        try:
+            yield
+        finally:
+            sys.stderr = sys.__stderr__
+            os.dup2(ours.fileno(), 2)
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
