@@ -333,6 +333,13 @@ def test_a_model_named_by_the_id_or_by_the_written_checkpoint_is_the_experiments
         assert probe.run_of(model).name == "v5.0_probe_s0"
 
 
+def test_a_released_models_name_stands_for_the_run_that_it_was_released_from(repo):
+    path = repo / "docs/experiments/v5.0_probe.yaml"
+    path.write_text(HAND + "checkpoint: models/probe-s/weights.safetensors\n")
+    probe = record(path, write_log(repo, "v5.0_probe_s0"), [write_evaluation(repo, {"probe-s": [40.0]})])
+    assert probe.run_of("probe-s").name == "v5.0_probe_s0"
+
+
 def test_a_run_without_a_hash_of_its_data_is_refused(repo):
     with pytest.raises(LedgerError, match=r"provenance\.yaml: data needs path and sha256"):
         record(repo / "docs/experiments/v5.0_probe.yaml", write_log(repo, data={"path": "data/v4"}), [])

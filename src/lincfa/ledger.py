@@ -27,6 +27,7 @@ STATUSES = {
     "planned": ("🔍", "not begun"),
     "archived": ("📦", "replaced by a later experiment (a word of the seed's dashboard that its legend lacks)"),
 }
+OWN_TO_A_RUN = {"name", "checkpoint_folder", "seed"}
 REPORTED = {"suite", "psnr_db", "ssim", "texture", "hdr"}
 
 
@@ -73,18 +74,19 @@ class Experiment:
     def run_of(self, model: str) -> Run | None:
         """The run that a model of an evaluation comes from: named like the run, or a file of its checkpoints.
 
-        The experiment's id or its checkpoint stands for the first run.
+        The experiment's id, its checkpoint, or the name of a model released from it stands for the first run.
         """
         for run in self.runs:
             if model in (run.name, run.folder, f"{run.folder}/best.pt"):
                 return run
-        return self.runs[0] if self.runs and model in (self.id, self.checkpoint) else None
+        released = Path(self.checkpoint).parent.name if (self.checkpoint or "").startswith("models/") else None
+        return self.runs[0] if self.runs and model in (self.id, self.checkpoint, released) else None
 
     def arms(self) -> list[tuple[str, tuple[Run, ...]]]:
         """(what differs from the first arm, its runs): runs that differ in nothing but the seed and their names."""
         arms: list[tuple[dict, list[Run]]] = []
         for run in self.runs:
-            config = {key: value for key, value in run.config.items() if key not in ("name", "checkpoint_folder", "seed")}
+            config = {key: value for key, value in run.config.items() if key not in OWN_TO_A_RUN}
             same = next((runs for other, runs in arms if other == config), None)
             if same is None:
                 arms.append((config, same := []))
