@@ -353,6 +353,9 @@ def test_mixed_channels_keep_grey_and_lose_saturation(remosaic_set):
     for n in range(100):
         matrix = draw(replace(PLAIN, camera_share=0.5), 0.0, 0, n).crosstalk
         assert matrix is None or (np.allclose(matrix.sum(1), 1) and (matrix >= 0).all())
+    vivid = patch_set(remosaic_set, replace(PLAIN, camera_share=1.0, camera_crosstalk=(-0.3, 0.0))).batch(range(20))
+    assert (vivid.truth >= 0).all()
+    assert (vivid.truth.amax(1) - vivid.truth.amin(1)).mean() > 1.2 * (high - low).mean()
 
 
 def test_smaller_patches_of_a_set_are_cut_by_the_same_choices(remosaic_set):

@@ -22,8 +22,8 @@ class AugmentConfig:
     shift of red and of blue. read_noise, shot_noise: variance = read_noise^2 + shot_noise x signal, on white = 1.
     noise_share: of the patches that are noisy.
     olpf_share: of the patches that an optical low-pass filter blurs, olpf_sigma_px: its width.
-    camera_share: of the patches whose channels see each other's light, as a camera's do: each takes a share up to
-    camera_crosstalk of each other, and grey stays grey.
+    camera_share: of the patches whose channels see each other's light, as a camera's do: each takes a share within
+    camera_crosstalk of each other, and grey stays grey. Below 0 colours become more saturated instead.
     """
 
     dihedral: bool = True
@@ -36,7 +36,7 @@ class AugmentConfig:
     olpf_share: float = 0.1
     olpf_sigma_px: tuple[float, float] = (0.3, 0.6)
     camera_share: float = 0.0
-    camera_crosstalk: float = 0.3
+    camera_crosstalk: tuple[float, float] = (0.0, 0.3)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> D
     read, shot, width = rng.random(3).tolist()
     noise_seed = int(rng.integers(2**63))
     hard, camera, noisy = rng.random(3).tolist()
-    crosstalk = rng.random((3, 3)) * config.camera_crosstalk
+    crosstalk = _between(config.camera_crosstalk, rng.random((3, 3)))
     np.fill_diagonal(crosstalk, 0)
     np.fill_diagonal(crosstalk, 1 - crosstalk.sum(1))
     return Draw(
@@ -92,7 +92,7 @@ def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> D
     )
 
 
-def _between(ends: tuple[float, float], share: float) -> float:
+def _between(ends: tuple[float, float], share):
     return ends[0] + (ends[1] - ends[0]) * share
 
 

@@ -129,11 +129,11 @@ class PatchSet:
         return Batch(mosaic, masks, truth, torch.where(clip.isfinite(), clip, 1)[..., 0] * levels)
 
     def _mixed(self, rgb: torch.Tensor, draws: list[Draw]) -> torch.Tensor:
-        """rgb with the channels of each image mixed in place as the draw says."""
+        """rgb with the channels of each image mixed in place as the draw says; light does not become negative."""
         for image, d in zip(rgb, draws, strict=True):
             if d.crosstalk is not None:
                 matrix = torch.tensor(d.crosstalk, dtype=rgb.dtype, device=self.device)
-                image.copy_((matrix @ image.flatten(1)).view_as(image))
+                image.copy_((matrix @ image.flatten(1)).clamp_min(0).view_as(image))
         return rgb
 
     def _blur(self, rgb: torch.Tensor, draws: list[Draw]) -> torch.Tensor:
