@@ -3,8 +3,8 @@
 camera RGB --camera_to_srgb--> linear sRGB --linear_to_srgb--> sRGB-coded
                                     '--linear_srgb_to_xyz--> XYZ --xyz_to_lab--> Lab
 
-White is D65 throughout. Nothing is clipped except by `encode_for_eyes`: highlights above 1, and the negative values of
-noise and of colours outside the gamut, stay what they are.
+White is D65 throughout. Nothing is clipped but for eyes (`encode_for_eyes`, `render_for_eyes`): highlights above 1, and
+the negative values of noise and of colours outside the gamut, stay what they are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import torch
 D65_XYZ = np.array(
     [0.95047, 1.0, 1.08883]
 )  # ASTM E308, 2 degrees; the white of scikit-image, so that grey has a = b = 0
-_PRIMARIES_XY = np.array([[0.64, 0.33], [0.30, 0.60], [0.15, 0.06]])  # R, G, B of ITU-R BT.709, adopted by sRGB
+D65_XY = (0.3127, 0.3290)  # as standards round it
+PRIMARIES_XY = np.array([[0.64, 0.33], [0.30, 0.60], [0.15, 0.06]])  # R, G, B of ITU-R BT.709, adopted by sRGB
 
 
 def srgb_to_linear(srgb):
@@ -81,9 +82,21 @@ def xyz_to_lab(xyz: np.ndarray) -> np.ndarray:
     return skimage.color.xyz2lab(np.asarray(xyz, np.result_type(xyz, np.float32)), illuminant="D65", observer="2")
 
 
-def encode_for_eyes(rgb_linear_srgb: np.ndarray) -> np.ndarray:
-    """[..., 3] linear sRGB, any range -> [..., 3] uint8, clipped to [0, 1] and sRGB-coded: to look at only."""
-    return np.round(255 * linear_to_srgb(np.clip(rgb_linear_srgb, 0, 1))).astype(np.uint8)
+def encode_for_eyes(rgb_linear_srgb: np.ndarray, bits: int = 8) -> np.ndarray:
+    """[..., 3] linear sRGB, any range -> [..., 3] uint8 (bits = 8) or uint16 (16), clipped to [0, 1] and sRGB-coded."""
+    return np.round((2**bits - 1) * linear_to_srgb(np.clip(rgb_linear_srgb, 0, 1))).astype(f"uint{bits}")
+
+
+def render_for_eyes(rgb: np.ndarray, white_balance: np.ndarray, xyz_to_camera: np.ndarray, bits: int = 8) -> np.ndarray:
+    """rgb: [..., 3] linear camera RGB, any range -> [..., 3] uint8 or uint16 sRGB: balance, matrix, curve, and no more.
+
+    Where the sensor saturates the picture is white: balanced values are cut where the channel of the least multiplier
+    saturates, and that is 1.0. Without that cut saturated skies would be magenta.
+    Other arguments and errors: see `camera_to_srgb`, `encode_for_eyes`. Source: dcraw's highlight mode 0 (D. Coffin).
+    """
+    ceiling = float(np.min(white_balance))
+    saturation = np.asarray(ceiling / white_balance, np.float32)  # of each channel, at the cut
+    return encode_for_eyes(camera_to_srgb(np.minimum(rgb, saturation), white_balance, xyz_to_camera) / ceiling, bits)
 
 
 def _odd_curve(values, knee: float, slope: float, curve):
@@ -105,4 +118,4 @@ def _rgb_to_xyz_matrix(primaries_xy: np.ndarray, white_xyz: np.ndarray) -> np.nd
     return columns * np.linalg.solve(columns, white_xyz)
 
 
-LINEAR_SRGB_TO_XYZ = _rgb_to_xyz_matrix(_PRIMARIES_XY, D65_XYZ)
+LINEAR_SRGB_TO_XYZ = _rgb_to_xyz_matrix(PRIMARIES_XY, D65_XYZ)

@@ -72,12 +72,12 @@ class Experiment:
         return f"v{self.version}_{self.variant}_{self.status}"
 
     def run_of(self, model: str) -> Run | None:
-        """The run that a model of an evaluation comes from: named like the run, or a file of its checkpoints.
+        """The run that a model of an evaluation comes from: a file of its checkpoints.
 
         The experiment's id, its checkpoint, or the name of a model released from it stands for the first run.
         """
         for run in self.runs:
-            if model in (run.name, run.folder, f"{run.folder}/best.pt"):
+            if model in (run.folder, f"{run.folder}/best.pt"):
                 return run
         released = Path(self.checkpoint).parent.name if (self.checkpoint or "").startswith("models/") else None
         return self.runs[0] if self.runs and model in (self.id, self.checkpoint, released) else None

@@ -1,0 +1,54 @@
+"""TIFF files in compressed tiles, with the metadata of a raw file: quick, and without the whole file in memory."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import tifffile
+
+TILE_PX = 512
+
+
+def placeholder(shape: tuple[int, int], **options) -> dict:
+    """tifffile's arguments for a page of [height, width] tiles of 16-bit RGB that `append_tiles` fills."""
+    count = -(-shape[0] // TILE_PX) * -(-shape[1] // TILE_PX)
+    return options | {
+        "data": iter([b"\0"] * count),
+        "shape": (*shape, 3),
+        "dtype": np.uint16,
+        "tile": (TILE_PX, TILE_PX),
+        "planarconfig": "contig",
+        "metadata": None,
+    }
+
+
+def append_tiles(path, page_of: Callable, image: np.ndarray, encode: Callable[[np.ndarray], bytes]) -> None:
+    """Append an image's tiles to a TIFF file and enter them in one of its pages.
+
+    Metadata can be written before, while the file is small: EXIF programs write all of it anew.
+    page_of: tifffile.TiffFile -> the page. image: [H, W, 3]; the page may be higher, and its last rows are zeros then.
+    encode: a tile [512, 512, 3] -> its bytes; called from several threads. Raises OSError.
+    """
+    with tifffile.TiffFile(path) as tiff:
+        rows = page_of(tiff).imagelength
+    offsets, lengths = [], []
+    with ThreadPoolExecutor(os.cpu_count()) as pool, open(path, "ab") as file:
+        for encoded in pool.map(encode, _tiles(image, rows)):
+            file.write(b"\0" * (file.tell() % 2))  # offsets are even, by TIFF 6.0
+            offsets.append(file.tell())
+            lengths.append(file.write(encoded))
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        tags = page_of(tiff).tags
+        tags["TileOffsets"].overwrite(offsets)
+        tags["TileByteCounts"].overwrite(lengths)
+
+
+def _tiles(image: np.ndarray, rows: int) -> Iterator[np.ndarray]:
+    """Row by row, extended by zeros to whole tiles."""
+    for y, x in itertools.product(range(0, rows, TILE_PX), range(0, image.shape[1], TILE_PX)):
+        tile = image[y : y + TILE_PX, x : x + TILE_PX]
+        yield np.pad(tile, [(0, TILE_PX - n) for n in tile.shape[:2]] + [(0, 0)])
