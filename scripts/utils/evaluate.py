@@ -40,12 +40,13 @@ def main() -> int:
     parser.add_argument("--count", type=int, help="only the first so many scenes")
     parser.add_argument("--noise", nargs=2, type=float, metavar=("READ", "SHOT"), help="on white = 1")
     parser.add_argument("--strength", type=float, default=0.0, help="0 to 1, for networks that are told of noise")
+    parser.add_argument("--keep-samples", action="store_true", help="networks keep the mosaic's own values")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     suite, _, path = args.suite.partition("=")
     try:
-        models = [load_model(name, args.cfa, args.device, args.strength) for name in args.models]
+        models = [load_model(name, args.cfa, args.device, args.strength, args.keep_samples) for name in args.models]
         scenes = list(load_suite(suite, path, args.cfa, args.count))
         if args.noise:
             scenes = [noisy(scene, *args.noise, seed) for seed, scene in enumerate(scenes)]
@@ -59,7 +60,8 @@ def main() -> int:
     Console().print(summary_table(f"{args.suite}, {args.cfa}, {len(scenes)} scenes", summary["mean"]))
     if args.json:
         noise = f", noise {args.noise[0]:g} {args.noise[1]:g}, strength {args.strength:g}" if args.noise else ""
-        facts = {"suite": suite, "set": Path(path).name + noise, "cfa": args.cfa}
+        kept = ", samples kept" if args.keep_samples else ""
+        facts = {"suite": suite, "set": Path(path).name + noise + kept, "cfa": args.cfa}
         facts |= {"command": command_line(), "commit": git_commit()}
         facts["algorithms"] = {model.name: model.algorithm for model in models}
         args.json.parent.mkdir(parents=True, exist_ok=True)

@@ -62,10 +62,10 @@ def network_model(name: str, demosaicer: Demosaicer, strength: float = 0.0) -> M
     return Model(name, demosaic)
 
 
-def load_model(name: str, family: str, device: str = "cpu", strength: float = 0.0) -> Model:
+def load_model(name: str, family: str, device: str = "cpu", strength: float = 0.0, keep_samples: bool = False) -> Model:
     """By LibRaw's names (LIBRAW_MODELS), a checkpoint's path or a released model's name, for a CFA family.
 
-    strength: of the networks that are told of noise; the others answer as they do.
+    strength: of the networks that are told of noise; the others answer as they do. keep_samples: see infer.Demosaicer.
 
     Raises CheckpointError for what is none of these or was trained for another family, ValueError for an algorithm that
     the family does not have.
@@ -75,7 +75,8 @@ def load_model(name: str, family: str, device: str = "cpu", strength: float = 0.
     weights = load_weights(find_weights(name))
     if weights.family != family:
         raise CheckpointError(f"{name}: trained for {weights.family} mosaics, and these are {family}")
-    demosaicer = Demosaicer(weights.network, device=device, precision="fp32")  # the same figures on any machine
+    # In float32, for the same figures on any machine.
+    demosaicer = Demosaicer(weights.network, device=device, precision="fp32", keep_samples=keep_samples)
     return network_model(name, demosaicer, strength * weights.network.takes_noise)
 
 
