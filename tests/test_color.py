@@ -121,3 +121,26 @@ def test_what_eyes_see_is_clipped_coded_and_rounded():
     seen = color.encode_for_eyes(np.array([[-0.5, 0.0, 0.18], [0.5, 1.0, 7.0]]))
     assert seen.dtype == np.uint8
     assert seen.tolist() == [[0, 0, 118], [188, 255, 255]]  # 255 * 0.461356 = 117.6, 255 * 0.735357 = 187.5
+
+
+def test_sixteen_bits_are_the_same_picture_finer():
+    srgb = np.linspace(-0.1, 1.2, 999)
+    fine = color.encode_for_eyes(srgb, bits=16)
+    assert fine.dtype == np.uint16
+    assert fine.max() == 65535
+    assert np.abs(fine / 257 - color.encode_for_eyes(srgb)).max() <= 0.5
+
+
+def test_a_rendered_scene_is_the_scene_and_saturated_sensors_are_white():
+    """A scene in linear sRGB, seen by the camera under D65, comes back as its sRGB code; a lamp is white."""
+    scene = np.array([[0.2, 0.2, 0.2], [0.05, 0.3, 0.1], [0.4, 0.1, 0.3], [50, 50, 50]])
+    white = XYZ_TO_CAMERA @ color.D65_XYZ
+    camera = np.minimum(color.linear_srgb_to_xyz(scene) @ XYZ_TO_CAMERA.T / white[1], 1)
+    seen = color.render_for_eyes(camera, white[1] / white, XYZ_TO_CAMERA)
+    np.testing.assert_array_equal(seen[:3], color.encode_for_eyes(scene[:3]))
+    assert seen[3].tolist() == [255, 255, 255]
+
+
+def test_saturated_sensors_are_white_where_a_multiplier_is_below_one_too():
+    lamp = np.ones((2, 2, 3), np.float32)
+    assert (color.render_for_eyes(lamp, np.array([0.7, 1.0, 1.9]), XYZ_TO_CAMERA, bits=16) == 65535).all()

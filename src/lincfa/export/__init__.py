@@ -22,6 +22,7 @@ import numpy as np
 
 from lincfa.export.dng import write_linear_dng
 from lincfa.export.images import write_exr, write_linear_tiff, write_npy, write_png, write_rendered_tiff
+from lincfa.export.tiles import to_ascii
 from lincfa.raw import RawFrame
 
 FORMATS = {"dng": ".dng", "tiff": ".tif", "exr": ".exr", "npy": ".npy", "png": ".png"}
@@ -68,7 +69,7 @@ def write(
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     try:
-        writers[format](temporary, rgb, frame, f"{software} ({model})" if model else software)
+        writers[format](temporary, rgb, frame, to_ascii(f"{software} ({model})" if model else software))
         temporary.replace(path)
     except (OSError, RuntimeError, exiv2.Exiv2Error) as error:  # OpenEXR's are RuntimeErrors
         reason = getattr(error, "strerror", None) or str(error).replace(temporary.name, path.name)

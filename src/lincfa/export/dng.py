@@ -11,7 +11,7 @@ import tifffile
 from lincfa.export.levels import BLACK, WHITE, linear_to_code
 from lincfa.export.metadata import carry_over
 from lincfa.export.pictures import camera_matrix, preview
-from lincfa.export.tiles import append_tiles, placeholder
+from lincfa.export.tiles import append_tiles, placeholder, to_ascii
 from lincfa.raw import RawFrame
 
 PREVIEW_PX = 2048
@@ -64,18 +64,19 @@ def _lossless_jpeg(tile: np.ndarray) -> bytes:
 
 
 def _camera_tags(frame: RawFrame, software: str) -> list[tuple]:
+    source = frame.path.name.encode("utf-8", "replace")
     return [
         (50706, "B", 4, bytes((1, 4, 0, 0)), True),  # DNGVersion
         (50707, "B", 4, bytes((1, 1, 0, 0)), True),  # DNGBackwardVersion: nothing here needs a newer reader
-        (271, "s", 0, frame.make or "unknown", True),
-        (272, "s", 0, frame.model or "unknown", True),
+        (271, "s", 0, to_ascii(frame.make) or "unknown", True),
+        (272, "s", 0, to_ascii(frame.model) or "unknown", True),
         (274, "H", 1, frame.orientation, True),
-        (50708, "s", 0, _unique_camera_model(frame), True),
+        (50708, "s", 0, to_ascii(_unique_camera_model(frame)), True),
         (50721, "2i", 9, _rationals(camera_matrix(frame).ravel()), True),  # ColorMatrix1
         (50778, "H", 1, D65, True),  # CalibrationIlluminant1
         (50728, "2I", 3, _rationals(1 / frame.white_balance), True),  # AsShotNeutral
         (50730, "2i", 1, (0, 1), True),  # BaselineExposure
-        (50827, "s", 0, frame.path.name, True),  # OriginalRawFileName
+        (50827, "B", len(source), source, True),  # OriginalRawFileName, in UTF-8
         (50935, "2I", 1, (0, 1), True),  # NoiseReductionApplied: none
         (50966, "s", 0, software, True),  # PreviewApplicationName
         (50970, "I", 1, 2, True),  # PreviewColorSpace: sRGB

@@ -14,7 +14,7 @@ from lincfa.color import D65_XY, PRIMARIES_XY, camera_to_srgb, camera_to_srgb_ma
 from lincfa.export.levels import BLACK, WHITE, linear_to_code
 from lincfa.export.metadata import carry_over
 from lincfa.export.pictures import camera_matrix, rendered, upright
-from lincfa.export.tiles import append_tiles, placeholder
+from lincfa.export.tiles import append_tiles, placeholder, to_ascii
 from lincfa.raw import RawFrame
 
 
@@ -85,7 +85,11 @@ def _srgb_profile() -> bytes:
 
 def _write_tiff(path, picture: np.ndarray, frame: RawFrame, **options) -> None:
     """picture: [H, W, 3] uint16. Deflate with horizontal differences."""
-    names = [(271, "s", 0, frame.make, True), (272, "s", 0, frame.model, True), (274, "H", 1, 1, True)]
+    names = [
+        (271, "s", 0, to_ascii(frame.make), True),
+        (272, "s", 0, to_ascii(frame.model), True),
+        (274, "H", 1, 1, True),
+    ]
     with tifffile.TiffWriter(path) as tiff:
         tiff.write(
             **placeholder(picture.shape[:2]),

@@ -4,7 +4,7 @@
 
 A step is 1/16384 of white, that of a 14-bit sensor. The pedestal keeps noise below black, the headroom (2 EV) what is
 above white. The pedestal is small, because LibRaw and RawTherapee scale the three colours of a linear DNG by
-white - black once too often or too rarely: their pictures are 1.5 % darker and brighter, and would be 25 % with 4096.
+white - black wrongly: their pictures are 1.5 % darker and brighter, and would be 20 and 25 % with 4096.
 """
 
 from __future__ import annotations

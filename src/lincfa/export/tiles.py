@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -35,9 +35,10 @@ def append_tiles(path, page_of: Callable, image: np.ndarray, encode: Callable[[n
     """
     with tifffile.TiffFile(path) as tiff:
         rows = page_of(tiff).imagelength
+    corners = itertools.product(range(0, rows, TILE_PX), range(0, image.shape[1], TILE_PX))
     offsets, lengths = [], []
     with ThreadPoolExecutor(os.cpu_count()) as pool, open(path, "ab") as file:
-        for encoded in pool.map(encode, _tiles(image, rows)):
+        for encoded in pool.map(lambda corner: encode(_tile(image, *corner)), corners):
             file.write(b"\0" * (file.tell() % 2))  # offsets are even, by TIFF 6.0
             offsets.append(file.tell())
             lengths.append(file.write(encoded))
@@ -47,8 +48,12 @@ def append_tiles(path, page_of: Callable, image: np.ndarray, encode: Callable[[n
         tags["TileByteCounts"].overwrite(lengths)
 
 
-def _tiles(image: np.ndarray, rows: int) -> Iterator[np.ndarray]:
-    """Row by row, extended by zeros to whole tiles."""
-    for y, x in itertools.product(range(0, rows, TILE_PX), range(0, image.shape[1], TILE_PX)):
-        tile = image[y : y + TILE_PX, x : x + TILE_PX]
-        yield np.pad(tile, [(0, TILE_PX - n) for n in tile.shape[:2]] + [(0, 0)])
+def to_ascii(text: str) -> str:
+    """TIFF has no other text; what it cannot write becomes a question mark."""
+    return text.encode("ascii", "replace").decode()
+
+
+def _tile(image: np.ndarray, y: int, x: int) -> np.ndarray:
+    """Extended by zeros to a whole one."""
+    tile = image[y : y + TILE_PX, x : x + TILE_PX]
+    return np.pad(tile, [(0, TILE_PX - n) for n in tile.shape[:2]] + [(0, 0)])
