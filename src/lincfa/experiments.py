@@ -70,7 +70,9 @@ def render_readme(experiments: list[Experiment]) -> str:
             means, spreads, runs = e.score(models)
             if suite != e.headline or not runs:
                 continue
-            candidates = {f"[{e.display_name}](docs/EXPERIMENTS.md#{e.id})": (means, spreads, _seeds(runs))}
+            link = f"[{e.display_name}](docs/EXPERIMENTS.md#{e.id})"
+            own = f"[**{e.released}**](models/{e.released}/README.md), {link}" if e.released else link
+            candidates = {own: (means, spreads, _seeds(runs))}
             candidates |= {m: (f["mean"], f["spread"], "-") for m, f in models.items() if LIBRAW.fullmatch(m)}
             for name, (mean, spread, seeds) in candidates.items():
                 cells = [_cell(key, mean.get(key), spread.get(key)) for key in METRICS]

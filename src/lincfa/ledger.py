@@ -71,6 +71,11 @@ class Experiment:
         """v{major}.{minor}_{variant}_{status}: for people; folders and logs carry the id, which has no status."""
         return f"v{self.version}_{self.variant}_{self.status}"
 
+    @property
+    def released(self) -> str | None:
+        """The id of the released model whose weights are this experiment's."""
+        return Path(self.checkpoint).parent.name if (self.checkpoint or "").startswith("models/") else None
+
     def run_of(self, model: str) -> Run | None:
         """The run that a model of an evaluation comes from: a file of its checkpoints.
 
@@ -79,8 +84,7 @@ class Experiment:
         for run in self.runs:
             if model in (run.folder, f"{run.folder}/best.pt"):
                 return run
-        released = Path(self.checkpoint).parent.name if (self.checkpoint or "").startswith("models/") else None
-        return self.runs[0] if self.runs and model in (self.id, self.checkpoint, released) else None
+        return self.runs[0] if self.runs and model in (self.id, self.checkpoint, self.released) else None
 
     def arms(self) -> list[tuple[str, tuple[Run, ...]]]:
         """(what differs from the first arm, its runs): runs that differ in nothing but the seed and their names."""
