@@ -93,7 +93,8 @@ def load_candidate(name: str, family: str, device: str = "cpu") -> Candidate:
     if model.algorithm != "network":
         return Candidate(model)
     network = load_weights(name).network
-    kinds = {"tiled": {"tile_px": SEAM_TILE_PX}, "untiled": {"tile_px": UNTILED_PX}}
+    sides = {"tiled": SEAM_TILE_PX, "untiled": UNTILED_PX}
+    kinds = {kind: {"tile_px": side, "precision": "fp32"} for kind, side in sides.items()}
     kinds |= {cast: {"precision": cast} for cast in CASTS}
     variants = {kind: Demosaicer(network, device=device, **settings) for kind, settings in kinds.items()}
     return Candidate(model, {kind: evaluate.network_model(f"{name} {kind}", d) for kind, d in variants.items()})
