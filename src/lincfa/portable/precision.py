@@ -1,0 +1,189 @@
+"""ONNX graphs in half floats, and in 8-bit integers with ranges from training pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+from lincfa.data.augment import AugmentConfig
+from lincfa.data.dataset import PatchSet
+from lincfa.evaluate import load_suite
+from lincfa.models import normalising_gain
+from lincfa.portable.graph import MOSAIC, NOISE, metadata
+
+PRECISIONS = ("fp32", "fp16", "int8")
+PATCHES = 64
+PATCH_PX = 96
+CENTILE = 99.99
+"""Values beyond are cut: a range that holds them all makes the step between values larger, which costs more."""
+
+
+def in_precision(
+    model: onnx.ModelProto,
+    precision: str,
+    calibration=None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> onnx.ModelProto:
+    """A graph of lincfa.portable.graph in one of PRECISIONS; inputs and outputs are float32 in all of them.
+
+    calibration: for int8, see `calibration_mosaics`. progress(done, total) is called for each of its mosaics.
+    Raises ValueError where it is missing, or not for this precision.
+    """
+    if (calibration is not None) != (precision == "int8"):
+        raise ValueError("--precision int8 and --calibration DIR (photographs, or a built dataset) go together")
+    if precision == "int8":
+        return to_int8(model, calibration_mosaics(calibration, model), progress)
+    return {"fp32": lambda m: m, "fp16": to_fp16}[precision](model)
+
+
+def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph with its convolutions, and what stands between them, in half floats.
+
+    Samples, their coding and their local means stay in float32, inputs and outputs too. (onnxruntime's own converter
+    would pass the samples through half floats as well.)
+    """
+    half = onnx.ModelProto()
+    half.CopyFrom(model)
+    inner, inner_values = _inner(model)
+    weights = {name for node in model.graph.node if node.name in inner for name in node.input}
+    for tensor in half.graph.initializer:
+        if tensor.name in weights:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
+    constants = _constants(model)
+    cast: dict[str, str] = {}
+    nodes = []
+    for node in half.graph.node:
+        to = TensorProto.FLOAT16 if node.name in inner else TensorProto.FLOAT
+        for i, name in enumerate(node.input):
+            if name and name not in constants and (name in inner_values) != (node.name in inner):
+                if name not in cast:
+                    cast[name] = f"{name}_cast"
+                    nodes.append(onnx.helper.make_node("Cast", [name], [cast[name]], f"{name}_cast", to=to))
+                node.input[i] = cast[name]
+        nodes.append(node)
+    del half.graph.value_info[:], half.graph.node[:]
+    half.graph.node.extend(nodes)
+    return _with_precision(half, model, "fp16")
+
+
+def to_int8(
+    model: onnx.ModelProto,
+    mosaics: list[np.ndarray],
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> onnx.ModelProto:
+    """The graph with its inner convolutions in 8-bit integers (QDQ: a scale for each output channel of the weights,
+    and for each layer's values the range that they have on the mosaics). The first and the last convolution, and the
+    sums between them, stay in float32.
+
+    mosaics: [1, 1, H, W] float32 each, as `calibration_mosaics` gives them.
+    """
+    noise = {NOISE: np.zeros((1, 3, 2), np.float32)} if NOISE in {i.name for i in model.graph.input} else {}
+    with tempfile.TemporaryDirectory() as folder, _silence():
+        Path(folder, "fp32.onnx").write_bytes(model.SerializeToString())  # it would change the graph in memory
+        quantize_static(
+            Path(folder, "fp32.onnx"),
+            Path(folder, "int8.onnx"),
+            _Reader([{MOSAIC: mosaic} | noise for mosaic in mosaics], progress),
+            quant_format=QuantFormat.QDQ,
+            nodes_to_quantize=_inner_convolutions(model),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,  # the pair that processors multiply fastest
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.Percentile,
+            extra_options={"CalibPercentile": CENTILE},
+        )
+        return _with_precision(onnx.load(Path(folder, "int8.onnx")), model, "int8")
+
+
+def calibration_mosaics(folder, model: onnx.ModelProto) -> list[np.ndarray]:
+    """Up to 64 mosaics [1, 1, H, W] as the graph takes them, at most 96 px a side.
+
+    folder: a built dataset, whose training images are taken, or a folder of photographs.
+    Raises ValueError (DatasetError is one) for a folder with neither.
+    """
+    facts = metadata(model)
+    multiple = int(facts["multiple_px"])
+    side = PATCH_PX // multiple * multiple
+    if Path(folder, "manifest.json").is_file():
+        config = AugmentConfig(phases=False, exposure_ev=(-0.5, 0.5))  # as far as a power of two leaves frames
+        patches = PatchSet(folder, patch_px=side, config=config, seed=0, family=facts["family"])
+        return [patch[None].numpy().copy() for patch in patches.batch(range(PATCHES)).mosaic]
+    mosaics = list(_of_photographs(folder, facts["family"], multiple, side))
+    if not mosaics:
+        raise ValueError(f"{folder}: no picture has {multiple} px a side")
+    return mosaics
+
+
+def _of_photographs(folder, family: str, multiple: int, side: int) -> Iterator[np.ndarray]:
+    """The middle of each picture."""
+    for scene in load_suite("truth", folder, family, PATCHES):
+        height, width = (min(side, n // multiple * multiple) for n in scene.mosaic.shape)
+        top, left = (
+            (n - m) // 2 // multiple * multiple for n, m in zip(scene.mosaic.shape, (height, width), strict=True)
+        )
+        gain = np.float32(normalising_gain(float(scene.mosaic.mean())))
+        if height and width:
+            yield gain * scene.mosaic[None, None, top : top + height, left : left + width]
+
+
+def _with_precision(converted: onnx.ModelProto, original: onnx.ModelProto, precision: str) -> onnx.ModelProto:
+    """The converted graph with the original's metadata."""
+    onnx.helper.set_model_props(converted, metadata(original) | {"precision": precision})
+    converted.producer_name, converted.producer_version = original.producer_name, original.producer_version
+    onnx.checker.check_model(converted)
+    return converted
+
+
+def _inner_convolutions(model: onnx.ModelProto) -> list[str]:
+    """The names of the convolutions that have others before and after them."""
+    _, values = _inner(model)
+    return [node.name for node in model.graph.node if node.op_type == "Conv" and node.input[0] in values][:-1]
+
+
+def _inner(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
+    """Names of the convolutions, and of the nodes that take nothing but what these give, and constants; and the names
+    of what they give."""
+    constants = _constants(model)
+    nodes, values = set(), set()
+    for node in model.graph.node:
+        taken = {name for name in node.input if name} - constants
+        if node.op_type == "Conv" or (taken and taken <= values):
+            nodes.add(node.name)
+            values.update(node.output)
+    return nodes, values
+
+
+def _constants(model: onnx.ModelProto) -> set[str]:
+    """Names of the values that are the same whatever the graph is given."""
+    nodes = [name for node in model.graph.node if node.op_type == "Constant" for name in node.output]
+    return {tensor.name for tensor in model.graph.initializer}.union(nodes)
+
+
+class _Reader(CalibrationDataReader):
+    def __init__(self, inputs: list[dict], progress: Callable[[int, int], object]):
+        self._inputs, self._count, self._progress = iter(enumerate(inputs)), len(inputs), progress
+
+    def get_next(self) -> dict | None:
+        number, mosaic = next(self._inputs, (self._count, None))
+        self._progress(number, self._count)
+        return mosaic
+
+
+@contextlib.contextmanager
+def _silence():
+    """onnxruntime prints what it does, and logs advice for other networks."""
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
