@@ -3,37 +3,27 @@
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/utils/torture_v2.py --out data/torture_train --seed 1 --count 3900
     python scripts/train/train_xtrans_s.py --data data/photographs
+    python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
+    python scripts/train/train_xtrans_s.py --set name=xtrans-s-edges checkpoint_folder=xtrans-s-edges seed=1 \\
+        start_from=checkpoints/xtrans-s/best.pt images=80000 optim.lr=5e-4 data.first_patch_px=null \\
+        data.torture_folder=data/torture_corners data.torture_fraction=0.2 validate_every_images=16000
 
-Run it again to continue. It takes phase 0; lincfa.infer aligns frames to it. Then, for saturated edges, torture scenes
-with --corners 0.5 and what models/xtrans-s/README.md gives as the second command."""
+An hour of two CPU cores with bfloat16, and a quarter of one for the second, which mends saturated edges. The same
+command again continues. Results: models/xtrans-s/README.md, docs/EXPERIMENTS.md (v5.1, v5.3).
+"""
 
 import sys
+from dataclasses import replace
 
-from lincfa.data.augment import AugmentConfig
 from lincfa.train import main
-from lincfa.trainconfig import DataConfig, OptimConfig, TrainConfig
+from lincfa.trainconfig import PACKED
 
-CONFIG = TrainConfig(
+CONFIG = replace(
+    PACKED,
     name="xtrans-s",
     checkpoint_folder="xtrans-s",
-    images=448_000,
-    batch=16,
-    model={"name": "packed", "family": "xtrans", "width": 64, "blocks": 5, "coding": 0.5},
-    loss={"l1": 1.0, "perceptual_l1": 2.0},
-    data=DataConfig(
-        folder="data/photographs",
-        patch_px=96,
-        first_patch_px=60,
-        first_share=0.5,
-        torture_folder="data/torture_train",
-        torture_fraction=0.05,
-        hard_fraction=0.25,
-        augment=AugmentConfig(phases=False, exposure_ev=(-1.0, 0.5), camera_share=0.3),
-    ),
-    optim=OptimConfig(lr=2e-3, warmup_images=3200),
-    precision="bf16",
-    channels_last=True,
-    validate_every_images=32_000,
+    model=PACKED.model | {"family": "xtrans", "width": 64, "blocks": 5},
+    data=replace(PACKED.data, torture_folder="data/torture_train", torture_fraction=0.05),
 )
 
 if __name__ == "__main__":

@@ -65,3 +65,29 @@ class TrainConfig:
     device: str = "auto"
     workers: int = 1
     save_every_s: float = 120.0
+
+
+PACKED = TrainConfig(
+    name="packed",
+    checkpoint_folder="packed",
+    images=448_000,
+    batch=16,
+    model={"name": "packed", "coding": 0.5},
+    loss={"l1": 1.0, "perceptual_l1": 2.0},
+    data=DataConfig(
+        folder="data/photographs",
+        patch_px=96,
+        first_patch_px=60,
+        first_share=0.5,
+        torture_folder="data/torture_corners",
+        torture_fraction=0.1,
+        hard_fraction=0.25,
+        augment=AugmentConfig(phases=False, exposure_ev=(-1.0, 0.5), camera_share=0.3),
+    ),
+    optim=OptimConfig(lr=2e-3, warmup_images=3200),
+    precision="bf16",
+    channels_last=True,
+    validate_every_images=32_000,
+)
+"""What the recipes of the released packed networks share. Phases are off: these networks take phase 0, and
+lincfa.infer aligns frames to it."""
