@@ -10,6 +10,7 @@ from lincfa.config import ConfigError, difference, from_dict, override, to_dict
 class Inner:
     span: tuple[float, float] = (-2.0, 1.0)
     on: bool = True
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ def test_what_is_left_out_keeps_its_default():
         ({"name": "a", "inner": {"on": 1}}, r"inner\.on is bool"),
         ({"name": "a", "inner": {"span": [1]}}, r"inner\.span takes 2 values"),
         ({"name": "a", "inner": {"span": [1, "x"]}}, r"inner\.span is float"),
+        ({"name": "a", "inner": {"names": "x"}}, r"inner\.names takes a list"),
+        ({"name": "a", "inner": {"names": [1]}}, r"inner\.names is str"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_its_key(data, said):
@@ -61,6 +64,8 @@ def test_a_wrong_setting_is_refused_by_its_key(data, said):
         ("lr=2", Outer("a", lr=2.0)),
         ("images=1e6", Outer("a", images=1_000_000)),
         ("inner.span=[-1, 1e-1]", Outer("a", inner=Inner(span=(-1.0, 0.1)))),
+        ("inner.names=[a, b, c]", Outer("a", inner=Inner(names=("a", "b", "c")))),
+        ("inner.names=[]", Outer("a")),
         ("model.width=8", Outer("a", model={"name": "unet", "width": 8})),
         ("start_from=x=y.pt", Outer("a", start_from="x=y.pt")),
         ("start_from=null", Outer("a")),

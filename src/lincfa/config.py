@@ -63,6 +63,10 @@ def _typed(kind, value, key: str):
         if value is None:
             return None
         return _typed(next(a for a in args if a is not type(None)), value, key)
+    if origin is tuple and args[-1] is Ellipsis:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{key} takes a list, not {value!r}")
+        return tuple(_typed(args[0], v, key) for v in value)
     if origin is tuple:
         if not isinstance(value, (list, tuple)) or len(value) != len(args):
             raise ConfigError(f"{key} takes {len(args)} values, not {value!r}")
