@@ -22,7 +22,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 ORDER = [
     "cfa",
     "color config noise plan provenance released runtime runfiles",
-    "rawwriter metrics losses models.unet models.packed models",
+    "rawwriter metrics losses models.unet models.packed models.growth models",
     "raw",
     "checkpoint data data.augment data.torture_patterns data.torture data.manifest data.health data.sharpness "
     "data.hard data.workers data.dataset data.build data.scenes data.demo data infer blend "

@@ -360,14 +360,13 @@ def test_training_starts_from_the_weights_it_is_told_to(data, tmp_path):
         TrainState(other, "cpu", tmp_path, "")
 
 
-def test_what_the_weights_lack_must_begin_as_nothing(data, tmp_path):
-    """A noise input is 0 at first; a further block is not."""
-    model = {"name": "packed", "width": 4, "blocks": 1}
+def test_training_grows_a_smaller_network_and_refuses_a_larger(data, tmp_path):
+    model = {"name": "packed", "width": 4, "blocks": 2}
     save_weights(tmp_path / "start.pt", model, build(**model).state_dict(), "xtrans", {})
     config = tiny_config(data, start_from=str(tmp_path / "start.pt"))
-    begun = TrainState(replace(config, model=model | {"noise": True}), "cpu", tmp_path, "")
-    assert torch.equal(begun.network.head.weight, load_weights(tmp_path / "start.pt").network.head.weight)
-    for other in (model | {"blocks": 2}, model | {"blocks": 0}):
+    begun = TrainState(replace(config, model=model | {"width": 6, "noise": True}), "cpu", tmp_path, "")
+    assert torch.equal(begun.network.head.weight[:4], load_weights(tmp_path / "start.pt").network.head.weight)
+    for other in (model | {"blocks": 1}, model | {"width": 3}, model | {"coding": 0.5}):
         with pytest.raises(TrainingError, match="its network is not"):
             TrainState(replace(config, model=other), "cpu", tmp_path, "")
 

@@ -45,7 +45,8 @@ class OptimConfig:
 @dataclass(frozen=True)
 class TrainConfig:
     """name: of logs; checkpoint_folder: under checkpoints/. model: {'name': ..., arguments}. loss: {name: weight}.
-    start_from: weights of a checkpoint or released model to start from. precision: 'fp32', 'bf16' or 'fp16' (autocast).
+    start_from: weights of a checkpoint or released model to start from; those of a smaller packed network are grown
+    (lincfa.models.growth). precision: 'fp32', 'bf16' or 'fp16' (autocast).
     """
 
     name: str

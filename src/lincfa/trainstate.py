@@ -11,6 +11,7 @@ import torch
 from lincfa.checkpoint import BEST, STATE, find_weights, load_state, load_weights, save_state, save_weights
 from lincfa.config import difference, to_dict
 from lincfa.models import build
+from lincfa.models.growth import grow
 from lincfa.provenance import git_commit
 from lincfa.trainconfig import TrainConfig
 
@@ -49,14 +50,10 @@ class TrainState:
             self._resume(load_state(self.folder / STATE))
 
     def _start_from(self, path: Path) -> None:
-        """What the weights lack must begin as 0, and so do nothing yet: a noise input, say."""
-        fault = f"{path}: its network is not the {self.config.model} to be trained"
         try:
-            keys = self.network.load_state_dict(load_weights(path).network.state_dict(), strict=False)
-        except RuntimeError as error:
-            raise TrainingError(fault) from error
-        if keys.unexpected_keys or any(self.network.state_dict()[key].any() for key in keys.missing_keys):
-            raise TrainingError(fault)
+            grow(self.network, load_weights(path).network)
+        except ValueError as error:
+            raise TrainingError(f"{path}: its network is not the {self.config.model} to be trained: {error}") from error
 
     def _resume(self, state: dict) -> None:
         changed = difference(state["identity"], self.identity)

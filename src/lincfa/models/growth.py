@@ -1,0 +1,53 @@
+"""A larger network that begins as a smaller one, so that training goes on instead of from the start."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from lincfa.models.packed import PackedNet
+
+
+@torch.no_grad()
+def grow(network: nn.Module, smaller: nn.Module) -> None:
+    """Give network, whose weights are fresh, the weights of smaller: it then gives the same pictures.
+
+    Both have the same parameters, of equal shape; or both are packed networks, and network has more channels, more
+    blocks, or an input of noise that smaller lacks. What is new reads what is old, and not yet the other way: a new
+    channel begins with its fresh weights and adds nothing to an old one, and a new block adds nothing at all.
+    Source: function-preserving growth, Chen et al. 2016 (Net2Net, arXiv:1511.05641); here new channels are not copies
+    of old ones, so nothing has to break a symmetry.
+    Raises ValueError where network cannot hold smaller.
+    """
+    own, given = network.state_dict(), smaller.state_dict()
+    packed = isinstance(network, PackedNet) and isinstance(smaller, PackedNet)
+    shapes_fit = all(
+        key in own and _fits(own[key].shape, tensor.shape, packed and tensor.ndim == 4) for key, tensor in given.items()
+    )
+    if not shapes_fit or (packed and _kind(network) != _kind(smaller)):
+        raise ValueError("the network cannot hold the one that it is to start from")
+    new_blocks = network.blocks[len(smaller.blocks) :] if packed else []
+    for block in new_blocks:
+        for parameter in block[-1].parameters():
+            parameter.zero_()
+    within = {f"blocks.{number + len(smaller.blocks)}." for number in range(len(new_blocks))}
+    for key, tensor in own.items():
+        if key in given:
+            source = given[key]
+            if tensor.ndim == 4:
+                tensor[: len(source), source.shape[1] :] = 0
+            tensor[tuple(slice(n) for n in source.shape)] = source
+        elif tensor.any() and not key.startswith(tuple(within)):
+            raise ValueError(f"the network to start from has no {key}")
+
+
+def _fits(own: torch.Size, given: torch.Size, may_grow: bool) -> bool:
+    """Kernels never grow, channels may."""
+    if own[2:] != given[2:] or len(own) != len(given):
+        return False
+    return own == given or (may_grow and own[0] >= given[0] and own[1] >= given[1])
+
+
+def _kind(network: PackedNet) -> tuple:
+    """What cannot change without changing the pictures."""
+    return network.cfa, network.coding, network.pack, network.relative, network.head.bias is None
