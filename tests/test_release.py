@@ -154,6 +154,20 @@ def test_a_card_names_each_run_that_led_to_the_weights_in_order(run):
     assert "| trained on (2) | 64 patches in 2 minutes, m |" in text
 
 
+def test_the_runs_of_the_released_model_that_a_run_started_from_come_first(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder, logs, evaluation, *_ = run
+    convert(folder / "best.pt", tmp_path / "models/first")
+    first = collect(folder / "best.pt", logs[:1], [evaluation], "CC BY 4.0", "Because.")
+    (tmp_path / "models/first/metrics.json").write_text(json.dumps(first))
+    (logs[1] / "config.yaml").write_text("start_from: first\n")
+    then = collect(folder / "best.pt", logs[1:], [evaluation], "CC BY 4.0", "Because.")
+    assert [r["command"] for r in (*then["earlier_runs"], then["run"])] == ["python a.py", "python b.py"]
+    (tmp_path / "models/first/metrics.json").write_text(json.dumps(then))  # the weights of the same name, once more
+    again = collect(folder / "best.pt", logs[1:], [evaluation], "CC BY 4.0", "Because.")
+    assert again == then
+
+
 def test_a_card_says_which_limits_fail_and_where_the_cause_is(run):
     folder = described(run, run[1])
     (folder / "robustness.json").write_text(json.dumps(REPORT))

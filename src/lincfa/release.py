@@ -20,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from lincfa.checkpoint import RELEASED, SUMS, load_weights, save_weights
+from lincfa.checkpoint import RELEASED, SUMS, find_weights, load_weights, save_weights
 from lincfa.data.manifest import DatasetError, Manifest
 from lincfa.models import gmac_per_megapixel, parameter_count
 from lincfa.raw import file_sha256
@@ -48,7 +48,8 @@ def convert(weights: Path, folder: Path) -> Path:
 
 def collect(weights: Path, logs: list[Path], evaluations: list[Path], licence: str, licence_reason: str) -> dict:
     """The content of metrics.json. logs: folders of the runs that led to the weights, each started from the one before;
-    evaluations: files of scripts/utils/evaluate.py. Raises CheckpointError, OSError."""
+    where the first started from a released model, that model's runs come before it. evaluations: files of
+    scripts/utils/evaluate.py. Raises CheckpointError, OSError."""
     loaded = load_weights(weights)
     network = loaded.network
     measured = []
@@ -57,6 +58,7 @@ def collect(weights: Path, logs: list[Path], evaluations: list[Path], licence: s
         facts = {key: found[key] for key in ("suite", "set", "cfa", "command", "commit", "mean", "spread")}
         measured.append(facts)
     runs = [yaml.safe_load((log / "provenance.yaml").read_text()) for log in logs]
+    runs = [*(run for run in _ancestry(logs[0]) if run not in runs), *runs]
     return {
         "name": loaded.facts["name"],
         "weights": weights.name,
@@ -75,6 +77,15 @@ def collect(weights: Path, logs: list[Path], evaluations: list[Path], licence: s
         "run": runs[-1],
         "evaluations": measured,
     }
+
+
+def _ancestry(log: Path) -> list[dict]:
+    """The runs behind the released model that a run started from, the oldest first; none if it started otherwise."""
+    start = yaml.safe_load((log / "config.yaml").read_text()).get("start_from")
+    if not start or Path(start).exists():
+        return []
+    facts = json.loads((find_weights(start).parent / "metrics.json").read_text())
+    return [*facts["earlier_runs"], facts["run"]]
 
 
 def training_data(manifest: Manifest, sources: Path) -> list[dict]:
