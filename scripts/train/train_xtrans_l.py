@@ -1,10 +1,11 @@
-"""xtrans-l: a packed network for X-Trans within 250 GMAC per megapixel (236), on photographs.
+"""xtrans-l: a packed network for X-Trans within 250 GMAC per megapixel (135), grown from xtrans-s.
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_xtrans_l.py --data data/photographs
 
-Not trained yet. A patch costs five times xtrans-s's; the same command again continues.
+A patch costs three times xtrans-s's, whose weights it begins with (lincfa.models.growth); the same command again
+continues. Results: models/xtrans-l/README.md, docs/EXPERIMENTS.md, v5.7.
 """
 
 import sys
@@ -17,8 +18,12 @@ CONFIG = replace(
     PACKED,
     name="xtrans-l",
     checkpoint_folder="xtrans-l",
-    model=PACKED.model | {"family": "xtrans", "width": 128, "blocks": 7},
+    images=120_000,
+    model=PACKED.model | {"family": "xtrans", "width": 96, "blocks": 7},
+    data=replace(PACKED.data, first_patch_px=None, first_share=0.0),
     optim=replace(PACKED.optim, lr=1e-3),
+    start_from="xtrans-s",
+    validate_every_images=20_000,
 )
 
 if __name__ == "__main__":

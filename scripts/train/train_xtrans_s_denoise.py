@@ -17,12 +17,12 @@ CONFIG = replace(
     PACKED,
     name="xtrans-s-denoise",
     checkpoint_folder="xtrans-s-denoise",
-    images=96_000,
+    images=88_000,
     model=PACKED.model | {"family": "xtrans", "width": 64, "blocks": 5, "noise": True},
     data=replace(PACKED.data, first_patch_px=None, first_share=0.0, augment=replace(PACKED.data.augment, **NOISE)),
     optim=replace(PACKED.optim, lr=5e-4),
     start_from="xtrans-s",
-    validate_every_images=16_000,
+    validate_every_images=22_000,
 )
 
 if __name__ == "__main__":

@@ -83,7 +83,9 @@ PACKED = TrainConfig(
         torture_folder="data/torture_corners",
         torture_fraction=0.1,
         hard_fraction=0.25,
-        augment=AugmentConfig(phases=False, exposure_ev=(-1.0, 0.5), camera_share=0.3),
+        augment=AugmentConfig(
+            phases=False, exposure_ev=(-1.0, 0.5), camera_share=0.5, camera_crosstalk=(-0.3, 0.3)
+        ),
     ),
     optim=OptimConfig(lr=2e-3, warmup_images=3200),
     precision="bf16",
@@ -91,4 +93,4 @@ PACKED = TrainConfig(
     validate_every_images=32_000,
 )
 """What the recipes of the released packed networks share. Phases are off: these networks take phase 0, and
-lincfa.infer aligns frames to it."""
+lincfa.infer aligns frames to it. Half of the photographs get other colours, more saturated or less (v5.5)."""
