@@ -1,21 +1,26 @@
 """Training patches: pure in their number, in phase, within the sensor's range; validation scenes: fixed."""
 
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import ndimage
 from torch.utils.data import DataLoader, Dataset
 
-from lincfa.cfa import CFA, RGGB, XTRANS
+from lincfa.cfa import CFA, RGGB, XTRANS, dihedral
+from lincfa.color import linear_to_srgb, srgb_to_linear
+from lincfa.config import ConfigError, from_dict, override, to_dict
 from lincfa.data import torture
-from lincfa.data.augment import OLPF_RADIUS, AugmentConfig, blur, draw, phase_of
+from lincfa.data.augment import OLPF_RADIUS, AugmentConfig, blur, draw, phase_of, through_jpeg
 from lincfa.data.dataset import PatchSet, validation_scenes
 from lincfa.data.hard import hard_places
 from lincfa.data.manifest import DatasetError
 from lincfa.models import normalising_gain
+from lincfa.trainconfig import TrainConfig
 
 PLAIN = AugmentConfig(
     dihedral=False, phases=False, exposure_ev=(0.0, 0.0), white_balance_ev=0.0, olpf_share=0.0, olpf_sigma_px=(0.3, 0.6)
@@ -381,3 +386,287 @@ def test_a_batch_says_how_strong_its_noise_is(remosaic_set):
     excess = ((noisy.mosaic - clean.mosaic) / deviation.clamp_min(1e-9))[unclipped]
     assert excess.mean().abs() < 0.03
     assert excess.std() == pytest.approx(1, abs=0.03)
+
+
+DRAWN_BEFORE = {
+    "torture": True,
+    "image": 0.292864,
+    "top": 0.131841,
+    "left": 0.23185,
+    "dihedral": 7,
+    "phase": 833944853,
+    "gain": 0.33578,
+    "balance_gain": [0.8569, 1.0, 0.810637],
+    "read_noise": 0.013626,
+    "shot_noise": 0.000937,
+    "olpf_sigma_px": 0.387891,
+    "noise_seed": 6500802512592778983,
+    "hard": 0.716278,
+    "crosstalk": [[0.472728, 0.26211, 0.265162], [0.188473, 0.782262, 0.029264], [0.094417, 0.136481, 0.769103]],
+}
+
+
+def test_a_draw_is_what_it_was_before_later_choices_were_added():
+    """Literal values from before sharp, jpeg_corner and crop were drawn, which must come last."""
+    made = draw(NOISY, 0.3, 5, 22)
+    for name, value in DRAWN_BEFORE.items():
+        np.testing.assert_allclose(getattr(made, name), value, rtol=0, atol=1e-6, err_msg=name)
+
+
+def test_settings_of_experiments_do_nothing_until_they_are_used(remosaic_set, torture_folder):
+    """Each is given in the form that asks for nothing, or for what is done anyway."""
+    config = replace(AugmentConfig(), coarse_images=10, untracked=(), jpeg_quality=None)
+    mix = {"torture_folder": torture_folder, "torture_fraction": 0.3, "hard_fraction": 0.4}
+    plain = patch_set(remosaic_set, AugmentConfig(), **mix)
+    given = patch_set(
+        remosaic_set, config, **mix, sharpest_fraction=0.0, torture_types=tuple(torture.TYPES), torture_ramp_images=10
+    )
+    assert given.data_sha256 == plain.data_sha256
+    one, other = given.batch(range(10, 40)), plain.batch(range(10, 40))
+    for key in ("mosaic", "masks", "truth"):
+        assert torch.equal(getattr(one, key), getattr(other, key))
+
+
+def test_settings_of_experiments_are_set_from_the_command_line():
+    config = override(
+        TrainConfig("a", "b", 16),
+        [
+            "data.sharpest_fraction=0.15",
+            "data.torture_types=[hair, dots]",
+            "data.torture_ramp_images=1e4",
+            "data.augment.jpeg_quality=75",
+            "data.augment.coarse_images=3e3",
+            "data.augment.untracked=[flip, crop]",
+        ],
+    )
+    assert (config.data.sharpest_fraction, config.data.torture_ramp_images) == (0.15, 10_000)
+    assert config.data.torture_types == ("hair", "dots")
+    assert (config.data.augment.jpeg_quality, config.data.augment.coarse_images) == (75, 3000)
+    assert config.data.augment.untracked == ("flip", "crop")
+    assert from_dict(TrainConfig, to_dict(config)) == config
+    with pytest.raises(ConfigError, match=r"data\.augment\.untracked takes a list, not 'flip'"):
+        override(config, ["data.augment.untracked=flip"])
+
+
+def jpeg_file(rgb, quality):
+    """[H, W, 3] linear -> linear, through a JPEG file by Pillow, at its default of 4:2:0."""
+    file = io.BytesIO()
+    Image.fromarray(np.rint(255 * linear_to_srgb(rgb.clip(0, 1))).astype(np.uint8)).save(file, "JPEG", quality=quality)
+    return srgb_to_linear(np.asarray(Image.open(file)) / 255)
+
+
+def test_a_jpegs_patch_is_a_cut_of_the_whole_images_jpeg_wherever_the_grid_lies(remosaic_set):
+    """Blocks at the image's border too; the exposure comes after the file, whose range is the image's own."""
+    folder, manifest = remosaic_set
+    record = manifest.split("train")[0]
+    (folder / "first.json").write_text(json.dumps([{"id": record.id}]))
+    balanced = record.rgb.decode(record.rgb.open(folder)) * np.float32(record.white_balance)
+    config = replace(PLAIN, jpeg_quality=60, exposure_ev=(-1.0, -1.0))
+    batch = patch_set(remosaic_set, config, sharpest=folder / "first.json").batch(range(12))
+    for n in range(12):
+        d = draw(config, 0.0, 0, n)
+        top, left = (int(share * (120 - PX - 5)) for share in (d.top, d.left))
+        before = [(corner - start) % 16 for corner, start in zip(d.jpeg_corner, (top, left), strict=True)]
+        pads = [(b + 16, 16 + (-b - 120) % 16) for b in before]
+        coded = jpeg_file(np.pad(balanced, (*pads, (0, 0)), mode="edge"), 60)
+        y, x = (start + pad[0] + OLPF_RADIUS for start, pad in zip((top, left), pads, strict=True))
+        expected = coded[y : y + PX, x : x + PX] * (normalising_gain(record.mean) / 2)
+        np.testing.assert_allclose(batch.truth[n].permute(1, 2, 0).numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(batch.mosaic, sampled(batch))
+
+
+def test_a_jpeg_loses_more_at_a_lower_quality_and_cuts_what_is_above_white():
+    scene = torture.torture_scene(9, 64)
+    errors = [np.abs(through_jpeg(scene, quality) - scene.clip(0, 1)).mean() for quality in (95, 75, 30)]
+    assert 0 < errors[0] < errors[1] < errors[2] < 0.1
+    made = through_jpeg(np.full((32, 32, 3), 3.0, np.float32), 90)
+    assert (made.dtype, made.shape) == (np.float32, (32, 32, 3))
+    assert (made == 1).all()
+
+
+def test_the_grid_of_a_jpeg_lies_anywhere_in_a_unit_of_16_px():
+    corners = np.array([draw(PLAIN, 0.0, 0, n).jpeg_corner for n in range(300)])
+    assert {tuple(np.unique(c)) for c in corners.T} == {tuple(range(16))}
+    assert abs(np.corrcoef(corners.T)[0, 1]) < 3 / 300**0.5
+
+
+def test_torture_scenes_go_through_no_jpeg(remosaic_set, torture_folder):
+    mix = {"torture_folder": torture_folder, "torture_fraction": 0.5}
+    plain, coded = (
+        patch_set(remosaic_set, c, **mix).batch(range(40)) for c in (PLAIN, replace(PLAIN, jpeg_quality=50))
+    )
+    for n in range(40):
+        assert torch.equal(plain.truth[n], coded.truth[n]) == draw(PLAIN, 0.5, 0, n).torture
+
+
+def test_x_trans_turned_over_has_red_and_blue_swapped_and_quarter_turns_leave_it():
+    """On a square whose side is a multiple of the period."""
+    swapped = CFA(tuple(tuple((2, 1, 0)[c] for c in row) for row in XTRANS.tile))
+    assert swapped == XTRANS.shift(0, 3) != XTRANS
+    assert [XTRANS.dihedral(k, PX, PX) for k in range(8)] == [XTRANS] * 4 + [swapped] * 4
+
+
+def test_an_untracked_flip_turns_the_mosaic_and_leaves_the_masks(remosaic_set):
+    turning = replace(PLAIN, dihedral=True)
+    plain, turned, faulty = (
+        patch_set(remosaic_set, config).batch(range(40))
+        for config in (PLAIN, turning, replace(turning, untracked=("flip",)))
+    )
+    assert torch.equal(faulty.masks, plain.masks)
+    assert torch.equal(faulty.truth, turned.truth)
+    ks = [draw(turning, 0.0, 0, n).dihedral for n in range(40)]
+    assert set(ks) == set(range(8))
+    for n, k in enumerate(ks):
+        assert torch.equal(faulty.mosaic[n], dihedral(plain.mosaic[n], k))
+        assert torch.equal(faulty.mosaic[n], sampled(faulty)[n]) == (k < 4)
+
+
+@pytest.mark.parametrize("family", ["xtrans", "bayer"])
+def test_an_untracked_crop_samples_at_any_phase_and_tells_phase_0(remosaic_set, family):
+    config, reference = replace(PLAIN, untracked=("crop",)), {"xtrans": XTRANS, "bayer": RGGB}[family]
+    batch = patch_set(remosaic_set, config, family=family).batch(range(200))
+    assert torch.equal(batch.truth, patch_set(remosaic_set, PLAIN, family=family).batch(range(200)).truth)
+    assert {phase_in(masks) for masks in batch.masks} == {reference}
+    met = set()
+    for n in range(200):
+        cfa = phase_of(reference, draw(config, 0.0, 0, n).crop)
+        assert np.array_equal(batch.mosaic[n, 0].numpy(), cfa.mosaic(batch.truth[n].permute(1, 2, 0).numpy()))
+        met.add(cfa)
+    assert met == set(reference.phases)
+
+
+def test_both_faults_at_once_cut_a_mosaic_and_then_turn_it(remosaic_set):
+    config = replace(PLAIN, dihedral=True, phases=True, untracked=("flip", "crop"))
+    batch = patch_set(remosaic_set, config).batch(range(30))
+    for n in range(30):
+        d = draw(config, 0.0, 0, n)
+        told = phase_of(XTRANS, d.phase)
+        assert phase_in(batch.masks[n]) == told
+        cfa = phase_of(told, d.crop).dihedral(d.dihedral, PX, PX)
+        assert np.array_equal(batch.mosaic[n, 0].numpy(), cfa.mosaic(batch.truth[n].permute(1, 2, 0).numpy()))
+
+
+@pytest.mark.parametrize("faults", [["flip"], ["crop"], ["flip", "crop"]])
+def test_faults_leave_the_samples_of_real_mosaics_and_tell_another_cfa(teacher_set, faults):
+    config = AugmentConfig(white_balance_ev=0.3)
+    record, listed = only(teacher_set, "smooth")
+    right = patch_set(teacher_set, config, sharpest=listed).batch(range(60))
+    wrong = patch_set(teacher_set, replace(config, untracked=faults), sharpest=listed).batch(range(60))
+    assert torch.equal(wrong.mosaic, right.mosaic)
+    assert torch.equal(wrong.truth, right.truth)
+    for n in range(60):
+        d = draw(config, 0.0, 0, n)
+        place = (0, 0) if "crop" in faults else [int(share * (240 - PX + 1)) for share in (d.top, d.left)]
+        turn = 0 if "flip" in faults else d.dihedral
+        assert phase_in(wrong.masks[n]) == record.pattern.shift(*place).dihedral(turn, PX, PX)
+    assert not torch.equal(wrong.masks, right.masks)
+
+
+def test_a_share_of_the_patches_comes_from_the_sharpest_and_the_rest_from_all(remosaic_set):
+    """The list holds one image of several: it has its share, and its part of the rest."""
+    manifest = remosaic_set[1]
+    _, listed = only(remosaic_set, "smooth")
+    config = replace(PLAIN, dihedral=True)
+    for hard in (0.0, 0.5):
+        plain = patch_set(remosaic_set, config, hard_fraction=hard).batch(range(60))
+        alone = patch_set(remosaic_set, config, hard_fraction=hard, sharpest=listed)
+        mixed = patch_set(remosaic_set, config, hard_fraction=hard, sharpest=listed, sharpest_fraction=0.4)
+        assert mixed.data_sha256 == alone.data_sha256 != manifest.data_sha256
+        alone, mixed = alone.batch(range(60)), mixed.batch(range(60))
+        sharp = [draw(config, 0.0, 0, n).sharp < 0.4 for n in range(60)]
+        for n, wanted in enumerate(sharp):
+            assert torch.equal(mixed.truth[n], (alone if wanted else plain).truth[n])
+    share = np.mean([draw(config, 0.0, 0, n).sharp < 0.4 for n in range(1000)])
+    assert abs(share - 0.4) < 3 * (0.4 * 0.6 / 1000) ** 0.5
+
+
+def test_only_torture_scenes_of_the_types_asked_for_are_mixed_in(remosaic_set, torture_folder):
+    scenes, info = torture.load(torture_folder)
+    mix = {"torture_folder": torture_folder, "torture_fraction": 1.0}
+    patches = patch_set(remosaic_set, torture_types=("hair", "dots"), **mix)
+    batch, met = patches.batch(range(60)), set()
+    for n in range(60):
+        top, left = (
+            int(share * (64 - PX - 5)) + OLPF_RADIUS
+            for share in (draw(PLAIN, 1.0, 0, n).top, draw(PLAIN, 1.0, 0, n).left)
+        )
+        cuts = scenes[:, top : top + PX, left : left + PX] / info["scale"]
+        nearest = np.abs(cuts - batch.truth[n].permute(1, 2, 0).numpy()).max((1, 2, 3)).argmin()
+        met.add(int(nearest))
+    assert {torture.torture_type(i) for i in met} == {"hair", "dots"}
+    assert len(met) > 5
+    everything = patch_set(remosaic_set, **mix)
+    assert len({patches.data_sha256, everything.data_sha256, remosaic_set[1].data_sha256}) == 3
+
+
+def test_the_share_of_torture_grows_on_a_straight_line_and_then_stays(remosaic_set, torture_folder):
+    mix = {"torture_folder": torture_folder, "torture_fraction": 0.5}
+    ramped = patch_set(remosaic_set, torture_ramp_images=400, **mix)
+    steady, none = patch_set(remosaic_set, **mix), patch_set(remosaic_set)
+    made, with_all, without = (p.batch(range(440)).truth for p in (ramped, steady, none))
+    is_torture = np.array([not torch.equal(a, b) for a, b in zip(made, without, strict=True)])
+    early, late = is_torture[:200].mean(), is_torture[200:400].mean()
+    # A straight line from 0 to a half has means of an eighth and of three eighths.
+    assert abs(early - 1 / 8) < 3 * (1 / 8 * 7 / 8 / 200) ** 0.5
+    assert abs(late - 3 / 8) < 3 * (3 / 8 * 5 / 8 / 200) ** 0.5
+    assert not is_torture[0]
+    assert torch.equal(made[400:], with_all[400:])
+
+
+def test_coarse_to_fine_blurs_less_and_less_and_then_not_at_all(remosaic_set):
+    config = replace(PLAIN, coarse_images=40, coarse_sigma_px=1.5)
+    widths = [draw(config, 0.0, 0, n).coarse_sigma_px for n in (0, 10, 39, 40, 1000)]
+    assert widths == pytest.approx([1.5, 1.125, 0.0375, 0, 0], abs=1e-12)
+    coarse, sharp = (patch_set(remosaic_set, c).batch(range(80)) for c in (config, PLAIN))
+    assert torch.equal(coarse.truth[40:], sharp.truth[40:])
+    assert torch.equal(coarse.mosaic, sampled(coarse))
+    for n in (0, 10):
+        expected = sharp.truth[n].double().numpy()
+        for axis in (1, 2):
+            expected = ndimage.gaussian_filter1d(expected, 1.5 * (1 - n / 40), axis, radius=OLPF_RADIUS)
+        inner = (slice(None), slice(3, -3), slice(3, -3))
+        np.testing.assert_allclose(coarse.truth[n].numpy()[inner], expected[inner], rtol=1e-4, atol=1e-6)
+
+
+def test_a_coarse_picture_through_an_optical_filter_has_the_variances_of_both(remosaic_set):
+    soft = replace(PLAIN, olpf_share=1.0, olpf_sigma_px=(0.4, 0.4))
+    both = patch_set(remosaic_set, replace(soft, coarse_images=10, coarse_sigma_px=0.3)).batch([0]).truth
+    one = patch_set(remosaic_set, replace(soft, olpf_sigma_px=(0.5, 0.5))).batch([0]).truth
+    torch.testing.assert_close(both, one)
+
+
+def test_the_blur_of_one_and_a_half_px_fits_into_its_reach_well_enough():
+    impulse = torch.zeros(1, 3, 41, 41)
+    impulse[..., 20, 20] = 1
+    row = blur(impulse, torch.tensor([1.5]))[0, 0].sum(0).double().numpy()
+    x = np.arange(35) - 17
+    assert (row @ x**2) ** 0.5 == pytest.approx(1.41, abs=0.005)
+    frequency = np.linspace(0, np.pi, 100)
+    transfer = np.cos(np.outer(frequency, x)) @ row
+    assert np.abs(transfer - np.exp(-0.5 * (1.5 * frequency) ** 2)).max() < 0.03
+
+
+def test_settings_that_cannot_be_or_would_do_nothing_are_refused(remosaic_set, teacher_set, torture_folder):
+    with pytest.raises(ValueError, match=r"untracked names some of flip, crop, not \('spin',\)"):
+        AugmentConfig(untracked=("spin",))
+    with pytest.raises(ValueError, match=r"jpeg_quality lies in 1\.\.100, and is not 0"):
+        AugmentConfig(jpeg_quality=0)
+    with pytest.raises(DatasetError, match="no list of the sharpest"):
+        patch_set(remosaic_set, sharpest_fraction=0.2)
+    with pytest.raises(DatasetError, match="jpeg_quality is for the remosaic regime"):
+        patch_set(teacher_set, replace(PLAIN, jpeg_quality=90))
+    with pytest.raises(DatasetError, match="coarse_images is for the remosaic regime"):
+        patch_set(teacher_set, replace(PLAIN, coarse_images=9))
+    with pytest.raises(DatasetError, match="where 'crop' is no fault"):
+        patch_set(teacher_set, replace(PLAIN, untracked=("crop",)), hard_fraction=0.5)
+    mix = {"torture_folder": torture_folder, "torture_fraction": 0.5}
+    with pytest.raises(DatasetError, match=r"torture_types names moire; .* has scenes of checkers, circles, "):
+        patch_set(remosaic_set, torture_types=("moire", "hair"), **mix)
+    with pytest.raises(DatasetError, match="torture_types names nothing"):
+        patch_set(remosaic_set, torture_types=(), **mix)
+
+
+def test_a_torture_type_without_a_scene_is_refused(remosaic_set, tmp_path):
+    torture.build(tmp_path, count=2, size=64)
+    with pytest.raises(DatasetError, match=r"torture_types names hair; .* has scenes of checkers, stripes"):
+        patch_set(remosaic_set, torture_folder=tmp_path, torture_fraction=0.5, torture_types=("hair",))

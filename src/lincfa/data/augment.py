@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
+from PIL import Image
 
 from lincfa.cfa import CFA
+from lincfa.color import encode_for_eyes, srgb_to_linear
 
 OLPF_RADIUS = 3
 """Reach of the blur in pixels: patches are cut this much larger."""
+JPEG_UNIT_PX = 16
+"""Side of what a 4:2:0 JPEG codes as one: four blocks of luma, a block of each chroma."""
+FAULTS = ("flip", "crop")
+_LINEAR_OF_BYTE = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,17 @@ class AugmentConfig:
     olpf_share: of the patches that an optical low-pass filter blurs, olpf_sigma_px: its width.
     camera_share: of the patches whose channels see each other's light, as a camera's do: each takes a share within
     camera_crosstalk of each other, and grey stays grey. Below 0 colours become more saturated instead.
+    jpeg_quality: photographs (remosaic regime only) are cut from an 8-bit sRGB JPEG file of this quality, 1..100, as
+    cameras write it, balanced and before the other changes; its grid lies anywhere. None: no JPEG. See `through_jpeg`.
+    coarse_images: coarse to fine (remosaic regime only): truth, and so its mosaic, is blurred by coarse_sigma_px at
+    sample 0, linearly less from there on, and not at all from this sample on. 0: never. It adds to the OLPF's width.
+    untracked: deliberate faults, to reproduce failures of the past. Samples are taken with the true CFA, and the masks
+    that the network is given are of another one:
+        'flip': the CFA of the picture before `dihedral` turned its mosaic. Turning X-Trans by quarter turns about a
+        patch of a multiple of 6 px changes nothing; left-right, up-down or transposed it is shift (0, 3): red and blue
+        are swapped, green stays. Other sides add a shift of the grid.
+        'crop': the CFA of the whole mosaic, as if the patch had been cut from its corner.
+    Raises ValueError for an unknown fault and an impossible quality.
     """
 
     dihedral: bool = True
@@ -37,6 +55,16 @@ class AugmentConfig:
     olpf_sigma_px: tuple[float, float] = (0.3, 0.6)
     camera_share: float = 0.0
     camera_crosstalk: tuple[float, float] = (0.0, 0.3)
+    jpeg_quality: int | None = None
+    coarse_images: int = 0
+    coarse_sigma_px: float = 1.5
+    untracked: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not all(fault in FAULTS for fault in self.untracked):
+            raise ValueError(f"untracked names some of {', '.join(FAULTS)}, not {self.untracked!r}")
+        if self.jpeg_quality is not None and not 1 <= self.jpeg_quality <= 100:
+            raise ValueError(f"jpeg_quality lies in 1..100, and is not {self.jpeg_quality}")
 
 
 @dataclass(frozen=True)
@@ -58,11 +86,16 @@ class Draw:
     noise_seed: int
     hard: float
     crosstalk: np.ndarray | None
+    coarse_sigma_px: float
+    sharp: float
+    jpeg_corner: tuple[int, int]
+    crop: int
 
 
 def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> Draw:
-    """The choices of training sample n: a pure function of (seed, n). image, top, left, hard and phase are shares in
-    0..1 (phase: a large integer) of what the source has. crosstalk: [3, 3] with rows that sum to 1, or None."""
+    """The choices of training sample n: a pure function of (seed, n). image, top, left, hard, sharp, phase and crop are
+    shares in 0..1 (phase, crop: a large integer) of what the source has. crosstalk: [3, 3] with rows that sum to 1, or
+    None. jpeg_corner: px from the corner of a JPEG's unit to the patch's."""
     rng = np.random.default_rng([seed, n])
     torture, image, top, left, olpf = rng.random(5).tolist()
     dihedral, phase = int(rng.integers(8)), int(rng.integers(2**31))
@@ -74,6 +107,10 @@ def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> D
     crosstalk = _between(config.camera_crosstalk, rng.random((3, 3)))
     np.fill_diagonal(crosstalk, 0)
     np.fill_diagonal(crosstalk, 1 - crosstalk.sum(1))
+    sharp = rng.random()
+    jpeg_corner = tuple(rng.integers(JPEG_UNIT_PX, size=2).tolist())
+    crop = int(rng.integers(2**31))
+    still_coarse = max(0.0, 1 - n / config.coarse_images) if config.coarse_images else 0.0
     return Draw(
         torture=bool(torture < torture_fraction),
         image=image,
@@ -89,6 +126,10 @@ def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> D
         noise_seed=noise_seed,
         hard=hard,
         crosstalk=crosstalk if camera < config.camera_share else None,
+        coarse_sigma_px=config.coarse_sigma_px * still_coarse,
+        sharp=sharp,
+        jpeg_corner=jpeg_corner,
+        crop=crop if "crop" in config.untracked else 0,
     )
 
 
@@ -110,7 +151,8 @@ def _phases(cfa: CFA) -> tuple[CFA, ...]:
 def blur(rgb: torch.Tensor, sigma_px: torch.Tensor) -> torch.Tensor:
     """A Gaussian blur with a width of its own for each image, without the border it would need.
 
-    rgb: [B, 3, H + 2r, W + 2r], sigma_px: [B], 0 for none -> [B, 3, H, W], r = OLPF_RADIUS.
+    rgb: [B, 3, H + 2r, W + 2r], sigma_px: [B], 0 for none -> [B, 3, H, W], r = OLPF_RADIUS. The reach cuts 2 % off a
+    Gaussian of 1.5 px: its deviation becomes 1.41 px, its transfer changes by less than 0.03. Up to 1 px: by 0.0005.
     """
     reach = 2 * OLPF_RADIUS
     height, width = rgb.shape[2] - reach, rgb.shape[3] - reach
@@ -125,6 +167,17 @@ def blur(rgb: torch.Tensor, sigma_px: torch.Tensor) -> torch.Tensor:
     for i, weight in enumerate(others, 1):
         both.addcmul_(rows[..., i : i + width], weight)
     return both
+
+
+def through_jpeg(rgb: np.ndarray, quality: int) -> np.ndarray:
+    """A picture as it comes out of a JPEG file: sRGB-coded, 8 bits, colour at half the resolution (4:2:0).
+
+    rgb: [H, W, 3] linear sRGB, any range; values outside [0, 1] are clipped, as a camera's JPEG does. quality: 1..100,
+    libjpeg's -> [H, W, 3] float32 in [0, 1], linear. The steps of 8 bits stay, undithered: they are a part of it.
+    """
+    file = io.BytesIO()
+    Image.fromarray(encode_for_eyes(rgb)).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    return _LINEAR_OF_BYTE[np.asarray(Image.open(file))]
 
 
 def sensor_noise(mosaic: torch.Tensor, draws: list[Draw], scale: torch.Tensor) -> torch.Tensor:

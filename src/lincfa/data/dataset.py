@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +15,7 @@ import torch
 
 from lincfa.cfa import CFA, RGGB, XTRANS, batch_masks, batch_mosaic, dihedral
 from lincfa.data import augment, torture
-from lincfa.data.augment import OLPF_RADIUS, AugmentConfig, Draw
+from lincfa.data.augment import JPEG_UNIT_PX, OLPF_RADIUS, AugmentConfig, Draw
 from lincfa.data.hard import hard_places
 from lincfa.data.manifest import DatasetError, ImageRecord, load_manifest
 from lincfa.models import normalising_gain
@@ -43,17 +44,30 @@ class _Source:
     clip: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Pool:
+    """Images that patches are drawn from. cumulative: of their shares of all area. hard: see `hard_places`."""
+
+    sources: list[_Source]
+    cumulative: list[float]
+    hard: list[tuple[int, int, int]]
+
+
 class PatchSet:
     """Training patches of a dataset.
 
     folder: a built dataset. patch_px: side of a patch, a multiple of the network's. family: 'xtrans' or 'bayer', the
     CFA of re-mosaiced patches (images of the other family keep their truth and take this CFA); the teacher regime takes
     files of that family only. sharpest: a JSON list of image ids to train on, or None for all training images.
-    torture: a folder of torture scenes, mixed in at torture_fraction.
+    sharpest_fraction: the list does not filter; this share of the photographs' patches is cut from the images in it,
+    and the others are from all images. None: the list filters.
+    torture_folder: of torture scenes, mixed in at torture_fraction, which is reached at sample torture_ramp_images on
+    a straight line from 0 at sample 0. torture_types: of the scenes that are taken (torture.TYPES); None: all.
     hard_fraction: of the other patches, cut where the images are most detailed instead of anywhere (lincfa.data.hard).
     device: where the images lie and patches are made; on CUDA all of them are copied there.
     data_sha256: what can be seen here: the dataset's hash, with the list and the torture scenes where they are used.
-    Raises DatasetError for an empty selection or images smaller than a patch.
+    Raises DatasetError for an empty selection, images smaller than a patch, torture types of which there is no scene,
+    and settings that would do nothing here.
     """
 
     def __init__(
@@ -65,52 +79,59 @@ class PatchSet:
         seed: int,
         family: str = "xtrans",
         sharpest: str | None = None,
+        sharpest_fraction: float | None = None,
         torture_folder: str | None = None,
         torture_fraction: float = 0.0,
+        torture_types: tuple[str, ...] | None = None,
+        torture_ramp_images: int = 0,
         hard_fraction: float = 0.0,
         device: str = "cpu",
     ):
         self.patch_px, self.config, self.seed = patch_px, config, seed
-        self.torture_fraction, self.device = torture_fraction, torch.device(device)
+        self.torture_fraction, self.torture_ramp_images = torture_fraction, torture_ramp_images
+        self.hard_fraction, self.sharpest_fraction = hard_fraction, sharpest_fraction or 0.0
+        self.device = torch.device(device)
         manifest = load_manifest(folder)
         parts = [manifest.data_sha256]
         self.teacher = manifest.settings["regime"] == "teacher"
+        self._refuse_what_does_nothing(sharpest)
         self.cfa = _reference(family)
         records = [r for r in manifest.split("train") if not self.teacher or r.pattern.family == family]
+        listed = records
         if sharpest:
             kept = _listed(Path(sharpest))
-            records = [r for r in records if r.id in kept]
+            listed = [r for r in records if r.id in kept]
             parts.append(",".join(sorted(kept)))
-        if not records:
+        if not listed:
             raise DatasetError(f"{folder}: no {family} training image is left after filtering")
+        if sharpest_fraction is None:
+            records = listed
         self._reach = 0 if self.teacher else OLPF_RADIUS
         side = patch_px + 2 * self._reach
         small = [r.id for r in records if min(r.rgb.shape[:2]) < side]
         if small:
             raise DatasetError(f"{folder}: smaller than a patch of {side} px: {', '.join(small[:5])}")
-        self._sources = [self._load(Path(folder), r) for r in records]
-        area = np.array([r.rgb.shape[0] * r.rgb.shape[1] for r in records], np.float64)
-        self._cumulative = np.cumsum(area / area.sum()).tolist()
-        self.hard_fraction = hard_fraction
-        self._hard = hard_places([r.rgb.open(Path(folder)) for r in records], side) if hard_fraction else []
+        sources = {r.id: self._load(Path(folder), r) for r in records}
+        self._pool = self._pooled(Path(folder), records, sources, side)
+        self._sharp_pool = self._pooled(Path(folder), listed, sources, side) if sharpest_fraction else self._pool
         self._buffers: dict[tuple[int, ...], np.ndarray] = {}
         self._torture: list[_Source] = []
         if torture_fraction:
-            self._torture, content = self._load_torture(torture_folder, side)
+            self._torture, content = self._load_torture(torture_folder, side, torture_types)
             parts.append(content)
         self.data_sha256 = parts[0] if len(parts) == 1 else hashlib.sha256("|".join(parts).encode()).hexdigest()
 
     def batch(self, numbers, patch_px: int | None = None) -> Batch:
         """The samples with these numbers; each is a pure function of (seed, number). patch_px: a smaller side."""
         patch_px = patch_px or self.patch_px
-        draws = [augment.draw(self.config, self.torture_fraction, self.seed, int(n)) for n in numbers]
+        draws = [augment.draw(self.config, self._torture_share(int(n)), self.seed, int(n)) for n in numbers]
         places = [self._place(d, patch_px) for d in draws]
         picked = [source for source, _, _ in places]
         cuts = [self._cut(*place, patch_px, d) for place, d in zip(places, draws, strict=True)]
         gains = self._tensor([s.gains * d.gain * d.balance_gain for s, d in zip(picked, draws, strict=True)])
         clip = self._tensor([s.clip for s in picked])
-        masks = torch.cat([_masks(cfa, patch_px, self.device) for _, _, cfa in cuts])
-        truth = self._decode([rgb for rgb, _, _ in cuts], [s.rgb_coding for s in picked], gains)
+        masks = torch.cat([_masks(cfa, patch_px, self.device) for _, _, cfa, _ in cuts])
+        truth = self._decode([rgb for rgb, *_ in cuts], [s.rgb_coding for s in picked], gains)
         if not self.teacher:
             truth = self._blur(self._mixed(truth, draws), draws)
         truth = torch.minimum(truth, clip)
@@ -126,6 +147,8 @@ class PatchSet:
                 mosaic = augment.sensor_noise(mosaic, draws, torch.where(white.isfinite(), white, 1))
             mosaic = torch.minimum(mosaic, white)
         levels = self._tensor([(d.read_noise, d.shot_noise) for d in draws])[..., 0].transpose(1, 2)
+        if self.config.untracked:
+            masks = torch.cat([_masks(told, patch_px, self.device) for *_, told in cuts])
         return Batch(mosaic, masks, truth, torch.where(clip.isfinite(), clip, 1)[..., 0] * levels)
 
     def _mixed(self, rgb: torch.Tensor, draws: list[Draw]) -> torch.Tensor:
@@ -139,36 +162,69 @@ class PatchSet:
     def _blur(self, rgb: torch.Tensor, draws: list[Draw]) -> torch.Tensor:
         """The inner part of rgb, blurred in place where the draw says so; a width of 0 costs nothing."""
         inner = rgb[..., OLPF_RADIUS:-OLPF_RADIUS, OLPF_RADIUS:-OLPF_RADIUS]
-        chosen = [i for i, d in enumerate(draws) if d.olpf_sigma_px]
+        widths = [math.hypot(d.olpf_sigma_px, d.coarse_sigma_px) for d in draws]  # of one Gaussian after another
+        chosen = [i for i, width in enumerate(widths) if width]
         if chosen:
-            sigma = torch.tensor([draws[i].olpf_sigma_px for i in chosen], device=self.device)
+            sigma = torch.tensor([widths[i] for i in chosen], device=self.device)
             inner[chosen] = augment.blur(rgb[chosen], sigma)
         return inner
 
     def _place(self, d: Draw, patch_px: int) -> tuple[_Source, int, int]:
         """(source, top, left) of one sample."""
+        pool = self._sharp_pool if d.sharp < self.sharpest_fraction else self._pool
         if not d.torture and d.hard < self.hard_fraction:
-            number, top, left = self._hard[int(d.image * len(self._hard))]
+            number, top, left = pool.hard[int(d.image * len(pool.hard))]
             inset = (self.patch_px - patch_px) // 2
-            return self._sources[number], top + inset, left + inset
+            return pool.sources[number], top + inset, left + inset
         if d.torture:
             source = self._torture[int(d.image * len(self._torture))]
         else:
-            source = self._sources[min(bisect_right(self._cumulative, d.image), len(self._sources) - 1)]
+            source = pool.sources[min(bisect_right(pool.cumulative, d.image), len(pool.sources) - 1)]
         side = patch_px + 2 * self._reach
         top, left = (int(share * (n - side + 1)) for share, n in zip((d.top, d.left), source.rgb.shape, strict=False))
         return source, top, left
 
     def _cut(self, source: _Source, top: int, left: int, patch_px: int, d: Draw):
-        """(rgb [3, P + 2r, P + 2r], mosaic [1, P, P] or None, cfa) of one sample, not decoded yet."""
+        """(rgb [3, P + 2r, P + 2r], mosaic [1, P, P] or None, cfa, the CFA that the network is told) of one sample,
+        not decoded yet. The two CFAs are equal but for the faults in config.untracked."""
         side = patch_px + 2 * self._reach
         area = (slice(top, top + side), slice(left, left + side))
-        rgb = self._turned(source.rgb[area], d.dihedral)
+        flips, crops = ("flip" in self.config.untracked), ("crop" in self.config.untracked)
+        compressed = self.config.jpeg_quality is not None and not d.torture
+        rgb = self._compressed(source, top, left, side, d) if compressed else source.rgb[area]
+        rgb = self._turned(rgb, d.dihedral)
         if source.mosaic is None:
-            return rgb, None, augment.phase_of(self.cfa, d.phase)
+            told = augment.phase_of(self.cfa, d.phase)
+            cfa = augment.phase_of(told, d.crop)  # as if a mosaic of the whole picture was cut and turned afterwards
+            return rgb, None, _moved(cfa, 0, 0, d.dihedral, patch_px) if flips else cfa, told
         p, q = source.cfa.period
-        cfa = _moved(source.cfa, top % p, left % q, d.dihedral, side)
-        return rgb, self._turned(source.mosaic[area][..., None], d.dihedral), cfa
+        dy, dx = top % p, left % q
+        cfa = _moved(source.cfa, dy, dx, d.dihedral, side)
+        told = cfa
+        if self.config.untracked:
+            told = _moved(source.cfa, *((0, 0) if crops else (dy, dx)), 0 if flips else d.dihedral, side)
+        return rgb, self._turned(source.mosaic[area][..., None], d.dihedral), cfa, told
+
+    def _compressed(self, source: _Source, top: int, left: int, side: int, d: Draw):
+        """[side, side, 3] float32, in stored units: the area as a JPEG file of its image has it.
+
+        Coded with what is around it, out to whole units, so that they are the file's; the image's border is repeated.
+        """
+        spans, pads = [], []
+        for start, before, size in zip((top, left), d.jpeg_corner, source.rgb.shape, strict=False):
+            first = start - before
+            last = first + -(-(before + side) // JPEG_UNIT_PX) * JPEG_UNIT_PX
+            spans.append(slice(max(first, 0), min(last, size)))
+            pads.append((max(-first, 0), max(last - size, 0)))
+        stored = source.rgb[tuple(spans)]
+        stored = stored if isinstance(stored, np.ndarray) else stored.cpu().numpy()
+        stored = np.pad(stored, (*pads, (0, 0)), mode="edge").astype(np.float32)
+        scale, offset = np.float32(source.rgb_coding)
+        balance = np.float32(source.gains / source.gains[1])  # without the normalising gain: white is 1
+        rgb = augment.through_jpeg((stored * scale + offset) * balance, self.config.jpeg_quality)
+        dy, dx = d.jpeg_corner
+        stored = (rgb[dy : dy + side, dx : dx + side] / balance - offset) / scale
+        return stored if self.device.type == "cpu" else torch.from_numpy(stored).to(self.device)
 
     def _turned(self, values, k: int):
         """[S, S, C] stored values -> [C, S, S]: a view on the CPU, float32 on a device."""
@@ -213,17 +269,43 @@ class PatchSet:
             clip=balance * normal,
         )
 
-    def _load_torture(self, folder, side: int) -> tuple[list[_Source], str]:
+    def _pooled(self, folder: Path, records: list[ImageRecord], sources: dict[str, _Source], side: int) -> _Pool:
+        area = np.array([r.rgb.shape[0] * r.rgb.shape[1] for r in records], np.float64)
+        hard = hard_places([r.rgb.open(folder) for r in records], side) if self.hard_fraction else []
+        return _Pool([sources[r.id] for r in records], np.cumsum(area / area.sum()).tolist(), hard)
+
+    def _torture_share(self, n: int) -> float:
+        ramp = self.torture_ramp_images
+        return self.torture_fraction * min(1.0, n / ramp) if ramp else self.torture_fraction
+
+    def _refuse_what_does_nothing(self, sharpest: str | None) -> None:
+        """An experiment whose setting is ignored would be recorded as a result."""
+        if self.sharpest_fraction and not sharpest:
+            raise DatasetError("sharpest_fraction is above 0, and no list of the sharpest is given")
+        if self.teacher and self.config.jpeg_quality is not None:
+            raise DatasetError("jpeg_quality is for the remosaic regime: real mosaics have seen no JPEG")
+        if self.teacher and self.config.coarse_images:
+            raise DatasetError("coarse_images is for the remosaic regime: real mosaics cannot be blurred")
+        if self.teacher and self.hard_fraction and "crop" in self.config.untracked:
+            raise DatasetError("hard places lie on multiples of the CFA's period, where 'crop' is no fault")
+
+    def _load_torture(self, folder, side: int, types: tuple[str, ...] | None) -> tuple[list[_Source], str]:
         """The scenes, and what tells them from others. They have no sensor behind them: highlights stay, unclipped."""
         if folder is None:
             raise DatasetError("torture_fraction is above 0, and no torture_folder is given")
         scenes, info = torture.load(folder)
         if scenes.shape[1] < side:
             raise DatasetError(f"{folder}: scenes of {scenes.shape[1]} px are smaller than a patch of {side} px")
+        kinds = [info["types"][i % len(info["types"])] for i in range(len(scenes))]
+        absent = [str(kind) for kind in types or () if kind not in kinds]
+        if absent or (types is not None and not types):
+            there = ", ".join(sorted(set(kinds)))
+            raise DatasetError(f"torture_types names {', '.join(absent) or 'nothing'}; {folder} has scenes of {there}")
+        chosen = [i for i, kind in enumerate(kinds) if types is None or kind in types]
         scenes = self._held(scenes)
         coding, ones = (1 / info["scale"], 0.0), np.ones(3)
-        sources = [_Source(s, None, coding, coding, self.cfa, ones, np.full(3, np.inf)) for s in scenes]
-        return sources, ",".join(info["hashes"])
+        sources = [_Source(scenes[i], None, coding, coding, self.cfa, ones, np.full(3, np.inf)) for i in chosen]
+        return sources, ",".join(info["hashes"][i] for i in chosen)
 
     def _held(self, array: np.ndarray):
         """Memory-mapped for the CPU, in an array without np.memmap's slower slices; a copy on the device otherwise."""
