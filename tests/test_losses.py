@@ -44,7 +44,20 @@ def test_a_loss_has_a_finite_gradient_at_equality_at_black_and_far_outside_the_r
         assert torch.isfinite(prediction.grad).all()
 
 
-@pytest.mark.parametrize("name", ["l1", "charbonnier", "sobel_gradient", "highpass_chroma", "perceptual_l1", "ssim"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "l1",
+        "charbonnier",
+        "sobel_gradient",
+        "highpass_chroma",
+        "perceptual_l1",
+        "log_mse",
+        "perceptual_log_mse",
+        "srgb_l1",
+        "ssim",
+    ],
+)
 def test_gradients_are_those_of_the_function(name):
     prediction, truth = pair(size=7, batch=1)
     assert torch.autograd.gradcheck(lambda p: LOSSES[name](p, truth), prediction.requires_grad_())
@@ -58,7 +71,7 @@ def test_gradients_of_ms_ssim_are_those_of_the_function():
 
 @on_all
 def test_every_channel_of_every_pixel_counts_up_to_the_corners(loss):
-    truth = pair(batch=1)[1]
+    truth = pair(batch=1)[1] / 4  # in -0.03..0.8: srgb_l1 is blind to what is above 1
     for channel, y, x in [(0, 0, 0), (1, 0, -1), (2, -1, 0), (1, -1, -1), (0, 40, 51), (2, 0, 7)]:
         wrong = truth.clone()
         wrong[0, channel, y, x] += 1
@@ -144,6 +157,29 @@ def test_the_perceptual_loss_weighs_shadows_more_than_lights():
     zero = torch.zeros(1, 3, 2, 2, dtype=torch.float64)
     dark, light = (LOSSES["perceptual_l1"](zero + x + 0.01, zero + x).item() for x in (0.0, 1.0))
     assert 50 < dark / light < 70
+
+
+def test_the_logarithm_of_the_mse_falls_as_the_psnr_rises_image_by_image():
+    zero = torch.zeros(1, 3, 4, 4, dtype=torch.float64)
+    coarse, fine = zero + 0.1, zero + 0.01
+    values = [LOSSES["log_mse"](image, zero).item() for image in (coarse, fine)]
+    assert values == pytest.approx([math.log(1 + 1e-2 / 1e-5), math.log(1 + 1e-4 / 1e-5)])
+    both = LOSSES["log_mse"](torch.cat([coarse, fine]), torch.cat([zero, zero])).item()
+    assert both == pytest.approx(sum(values) / 2)
+    assert LOSSES["perceptual_log_mse"](zero + 1, zero).item() == pytest.approx(math.log(1 + 1e5))
+
+
+def test_the_srgb_loss_has_the_values_of_the_standard_and_is_blind_to_highlights_and_below_black():
+    zero = torch.zeros(1, 3, 2, 2, dtype=torch.float64)
+    coded = [LOSSES["srgb_l1"](zero + x, zero).item() for x in (0.001, 0.5, 1.0, 4.0, -0.3)]
+    assert coded == pytest.approx([0.01292, 1.055 * 0.5 ** (1 / 2.4) - 0.055, 1, 1, 0])
+    assert LOSSES["srgb_l1"](zero + 3, zero + 1).item() == 0
+
+
+def test_the_slope_of_the_srgb_loss_is_that_of_the_curve_up_to_the_ends_of_the_range():
+    prediction = torch.tensor([-0.1, 0.0, 0.002, 1.0, 1.1], dtype=torch.float64, requires_grad=True)
+    LOSSES["srgb_l1"](prediction, torch.full_like(prediction, 0.5)).backward()
+    assert (5 * prediction.grad).tolist() == pytest.approx([0, -12.92, -12.92, 1.055 / 2.4, 0])
 
 
 def test_ssim_agrees_with_scikit_image():

@@ -91,6 +91,8 @@ def test_batch_norm_in_a_process_group_is_that_of_torch(group_of_one):
         ({"name": "packed", "family": "foveon"}, "'foveon'"),
         ({"name": "unet", "widht": 8}, "widht"),
         ({"name": "unet", "norm": "group"}, "'group'"),
+        ({"name": "packed", "norm": "group"}, "'group'"),
+        ({"name": "unet", "space": "lab"}, "space is one of linear, srgb, not 'lab'"),
     ],
 )
 def test_an_unknown_network_or_argument_is_refused_by_name(arguments, said):

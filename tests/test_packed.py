@@ -17,11 +17,12 @@ def network(family="xtrans", **kwargs):
     return build("packed", family=family, **{"width": 8, "blocks": 2, **kwargs})
 
 
+@pytest.mark.parametrize("norm", ["none", "batch"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_parameter_gets_a_gradient(family):
+def test_every_parameter_gets_a_gradient(family, norm):
     truth = torch.from_numpy(torture_scene(2, 36)).permute(2, 0, 1)[None]
     masks = batch_masks([FAMILIES[family]], 36, 36)
-    net = network(family)
+    net = network(family, norm=norm)
     (net(batch_mosaic(truth, masks), masks) - truth).square().mean().backward()
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
 
@@ -52,6 +53,19 @@ def test_exposure_scales_the_output_exactly_without_normalisation(coding):
     net, masks = network(coding=coding).double(), batch_masks([XTRANS], 36, 36).double()
     mosaic = torch.rand(1, 1, 36, 36, dtype=torch.float64)
     assert torch.allclose(net(mosaic * 0.01, masks), net(mosaic, masks) * 0.01, rtol=1e-12, atol=0)
+
+
+def test_batch_normalisation_ends_the_promise_on_exposure():
+    """A fresh one divides by 1, nearly; once its statistics are those of light, darkness comes out otherwise."""
+    plain, net = network(), network(norm="batch").eval()
+    masks, mosaic = batch_masks([XTRANS], 36, 36), torch.rand(1, 1, 36, 36)
+    moved = {key.replace(".2.", ".3."): value for key, value in plain.state_dict().items()}
+    assert net.load_state_dict(moved, strict=False).unexpected_keys == []
+    with torch.no_grad():
+        torch.testing.assert_close(net(mosaic, masks), plain(mosaic, masks), rtol=1e-4, atol=1e-5)
+        net.train()(mosaic, masks)
+        net.eval()
+        assert not torch.allclose(net(mosaic * 0.01, masks), net(mosaic, masks) * 0.01, rtol=1e-3, atol=0)
 
 
 def test_tiles_give_what_the_whole_frame_gives():

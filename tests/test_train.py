@@ -390,6 +390,17 @@ def test_a_run_goes_on_without_the_weights_that_it_started_from(data, tmp_path):
     assert TrainState(config, "cpu", tmp_path, "").images == 8
 
 
+def test_a_run_that_is_older_than_a_setting_goes_on_with_its_default(data, tmp_path):
+    config = tiny_config(data)
+    begun = TrainState(config, "cpu", tmp_path, "")
+    del begun.identity["config"]["ewc"], begun.identity["config"]["data"]["hard_fraction"]
+    begun.images = 8
+    begun.save()
+    assert TrainState(config, "cpu", tmp_path, "").images == 8
+    with pytest.raises(TrainingError, match=r"precision: fp32 -> bf16"):
+        TrainState(replace(config, precision="bf16"), "cpu", tmp_path, "")
+
+
 def test_the_average_has_its_halflife():
     """After one halflife of images half of the old is left."""
     config = tiny_config("unused", optim=OptimConfig(ema_halflife_images=3 * BATCH))

@@ -1,6 +1,6 @@
 """Training losses: functions of (prediction, truth) -> scalar, and one weighted sum that reports its parts.
 
-Both arguments are [B, 3, H, W] linear camera RGB of equal shape and any range; nothing is clipped. Each loss is a mean,
+Both arguments are [B, 3, H, W] linear camera RGB of equal shape and any range; only srgb_l1 clips. Each loss is a mean,
 so it does not grow with batch or patch, and is 0 at equality. No loss pads, except the two SSIMs, which reflect.
 Filters act on prediction - truth, which is the same as the difference of the filtered images and costs half.
 A prediction in bfloat16 is compared in the dtype of the truth, under autocast too.
@@ -20,8 +20,11 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
+from lincfa.color import linear_to_srgb
+
 # k / asinh(k) = 13.2 is the slope at black: sRGB's is 12.9.
 PERCEPTUAL_K = 64.0
+MSE_FLOOR = 1e-5
 
 # The first three of the five weights of Wang et al. 2003, doi:10.1109/ACSSC.2003.1292216, scaled to sum to 1.
 MS_SSIM_BETAS = tuple(beta / (0.0448 + 0.2856 + 0.3001) for beta in (0.0448, 0.2856, 0.3001))
@@ -57,25 +60,42 @@ def sobel_gradient(prediction: Tensor, truth: Tensor) -> Tensor:
 def highpass_chroma(prediction: Tensor, truth: Tensor) -> Tensor:
     """L1 of the high-pass of chroma R - G and B - G: false colour, zippers and CFA-period speckle.
 
-    Filter: the plane minus its 5 x 5 binomial blur, [1 4 6 4 1] / 16 both ways. Blind to a constant cast and to errors
-    that all channels share. H, W >= 5.
+    Filter: `highpass`. Blind to a constant cast and to errors that all channels share. H, W >= 5.
     """
     difference = _difference(prediction, truth)
     chroma = difference[:, ::2] - difference[:, 1:2]
-    blurred = chroma
-    for dim in (-1, -1, -2, -2):  # [1 2 1] / 4 twice is [1 4 6 4 1] / 16
-        blurred = _smooth(blurred, dim)
-    return (chroma[..., 2:-2, 2:-2] - blurred).abs().mean()
+    return highpass(chroma).abs().mean()
 
 
 def perceptual_l1(prediction: Tensor, truth: Tensor) -> Tensor:
-    """L1 of asinh(k x) / asinh(k), k = 64: a coding of linear values that is 0 at 0, 1 at 1, and odd.
+    """L1 of values coded by `perceptual`."""
+    return (perceptual(_matched(prediction, truth)) - perceptual(truth)).abs().mean()
 
-    Why: the eye sees ratios, so in linear light an error in the shadows costs too little; a logarithm restores it.
-    asinh is that logarithm for large |x|, grows on above 1 (to 1.29 at 4) and, unlike a power or a logarithm, is smooth
-    with the finite slope 13.2 through 0, so noise below black is coded like noise above it.
+
+def log_mse(prediction: Tensor, truth: Tensor) -> Tensor:
+    """ln(1 + MSE / floor) of each image, and their mean: what a mean of PSNRs measures, in which every image counts
+    alike however large its errors are.
+
+    floor: 1e-5, 50 dB at peak 1. It makes equality cost nothing, and images that are nearly right weigh less.
+    Source: the PSNR loss of Chen et al. 2022 (NAFNet, arXiv:2204.04676), with a floor.
     """
-    return (_perceptual(_matched(prediction, truth)) - _perceptual(truth)).abs().mean()
+    return torch.log1p(_difference(prediction, truth).square().mean((1, 2, 3)) / MSE_FLOOR).mean()
+
+
+def perceptual_log_mse(prediction: Tensor, truth: Tensor) -> Tensor:
+    """`log_mse` of values coded by `perceptual`."""
+    return log_mse(perceptual(_matched(prediction, truth)), perceptual(truth))
+
+
+def srgb_l1(prediction: Tensor, truth: Tensor) -> Tensor:
+    """L1 of values clipped to [0, 1] and sRGB-coded, as training in sRGB space compares them (see models.srgb).
+
+    Blind above 1 and below 0, by design: it loses highlights. The gradient is finite everywhere: at most 12.92, which
+    it is from 0 on, and 0 outside the range, so that a prediction there is not pulled back.
+    Source: the curve of IEC 61966-2-1:1999; the linear training targets of other losses are never coded.
+    """
+    prediction, truth = (linear_to_srgb(image.clamp(0, 1)) for image in (_matched(prediction, truth), truth))
+    return (prediction - truth).abs().mean()
 
 
 def ssim(prediction: Tensor, truth: Tensor) -> Tensor:
@@ -102,7 +122,19 @@ def ms_ssim(prediction: Tensor, truth: Tensor) -> Tensor:
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    f.__name__: f for f in (l1, charbonnier, sobel_gradient, highpass_chroma, perceptual_l1, ssim, ms_ssim)
+    f.__name__: f
+    for f in (
+        l1,
+        charbonnier,
+        sobel_gradient,
+        highpass_chroma,
+        perceptual_l1,
+        log_mse,
+        perceptual_log_mse,
+        srgb_l1,
+        ssim,
+        ms_ssim,
+    )
 }
 
 V4_WEIGHTS: dict[str, float] = {"l1": 1.0, "sobel_gradient": 0.1, "highpass_chroma": 0.05}
@@ -126,6 +158,24 @@ class WeightedLoss:
         return total, {name: part.detach() for name, part in parts.items()}
 
 
+def perceptual(linear: Tensor) -> Tensor:
+    """asinh(k x) / asinh(k), k = 64: a coding of linear values of any shape that is 0 at 0, 1 at 1, and odd.
+
+    Why: the eye sees ratios, so in linear light an error in the shadows costs too little; a logarithm restores it.
+    asinh is that logarithm for large |x|, grows on above 1 (to 1.29 at 4) and, unlike a power or a logarithm, is smooth
+    with the finite slope 13.2 through 0, so noise below black is coded like noise above it.
+    """
+    return torch.asinh(PERCEPTUAL_K * linear) / math.asinh(PERCEPTUAL_K)
+
+
+def highpass(image: Tensor) -> Tensor:
+    """[..., H, W] -> [..., H - 4, W - 4]: minus its 5 x 5 binomial blur, [1 4 6 4 1] / 16 both ways. H, W >= 5."""
+    blurred = image
+    for dim in (-1, -1, -2, -2):  # [1 2 1] / 4 twice is [1 4 6 4 1] / 16
+        blurred = _smooth(blurred, dim)
+    return image[..., 2:-2, 2:-2] - blurred
+
+
 def _difference(prediction: Tensor, truth: Tensor) -> Tensor:
     return _matched(prediction, truth) - truth
 
@@ -147,10 +197,6 @@ def _smooth(image: Tensor, dim: int) -> Tensor:
     """[1 2 1] / 4 along dim, which gets 2 shorter."""
     n = image.shape[dim] - 2
     return (image.narrow(dim, 0, n) + 2 * image.narrow(dim, 1, n) + image.narrow(dim, 2, n)) / 4
-
-
-def _perceptual(linear: Tensor) -> Tensor:
-    return torch.asinh(PERCEPTUAL_K * linear) / math.asinh(PERCEPTUAL_K)
 
 
 def _similarity(measure: Callable[..., Tensor], prediction: Tensor, truth: Tensor, **settings) -> Tensor:

@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -21,16 +23,14 @@ from lincfa.config import override, to_dict
 from lincfa.data.dataset import PatchSet, Scene, validation_scenes
 from lincfa.evaluate import evaluate, network_model, summarise, torture_samples
 from lincfa.figures import training_panel
-from lincfa.infer import Demosaicer
+from lincfa.infer import PRECISIONS, Demosaicer
 from lincfa.losses import WeightedLoss
 from lincfa.models import gmac_per_megapixel, parameter_count
 from lincfa.provenance import command_line, machine
 from lincfa.runlog import RunLog, Window
 from lincfa.runtime import join_group, pick_device
-from lincfa.trainconfig import OptimConfig, TrainConfig
-from lincfa.trainstate import TrainingError, TrainState
-
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+from lincfa.trainconfig import OptimConfig, TrainConfig, TrainingError
+from lincfa.trainstate import TrainState
 
 
 def main(config: TrainConfig, doc: str | None = None) -> int:
@@ -80,8 +80,11 @@ def train(config: TrainConfig, root: Path = Path()) -> None:
         seed=config.seed,
         family=data.family,
         sharpest=data.sharpest,
+        sharpest_fraction=data.sharpest_fraction,
         torture_folder=data.torture_folder,
         torture_fraction=data.torture_fraction,
+        torture_types=data.torture_types,
+        torture_ramp_images=data.torture_ramp_images,
         hard_fraction=data.hard_fraction,
         device=device if device.startswith("cuda") else "cpu",
     )
@@ -94,6 +97,8 @@ def train(config: TrainConfig, root: Path = Path()) -> None:
     if run.images >= config.images:
         print(f"{config.name}: all {config.images} images were seen before; nothing to do")
         return
+    if "ewc" in run.terms and not run.images:
+        run.terms["ewc"].measure(patches, WeightedLoss(config.loss), config.ewc_images)
     log = RunLog(root / "logs", config.name, to_dict(config), run.images) if rank == 0 else None
     try:
         _loop(config, run, patches, log, rank, world)
@@ -146,15 +151,17 @@ def _loop(config: TrainConfig, run: TrainState, patches: PatchSet, log: RunLog |
             clock = time.monotonic()
             mosaic, masks, truth, noise = (t.to(run.device) for t in next(batches))
             window.wait_s += time.monotonic() - clock
-            run.network.train()
+            run.train_mode()
             rate = learning_rate(config.optim, run.images + config.batch, config.images)
             for group in run.optimizer.param_groups:
                 group["lr"] = rate
-            inputs = [t.contiguous(memory_format=layout) for t in (mosaic, masks)]
-            inputs += [noise] if run.network.takes_noise else []
+            inputs = (*(t.contiguous(memory_format=layout) for t in (mosaic, masks)), noise)
             with torch.autocast(kind, dtype, enabled=dtype is not None):
-                output = network(*inputs)
-            loss, parts = criterion(output.float(), truth)
+                output = network(*inputs[: 2 + run.network.takes_noise]).float()
+            loss, parts = criterion(output, truth)
+            for name, term in run.terms.items():
+                extra = term(inputs, output, truth)
+                loss, parts[name] = loss + term.weight * extra, extra.detach()
             run.scaler.scale(loss).backward()
             run.scaler.unscale_(run.optimizer)
             norm = nn.utils.clip_grad_norm_(run.network.parameters(), config.optim.clip_norm)
@@ -180,6 +187,8 @@ def _loop(config: TrainConfig, run: TrainState, patches: PatchSet, log: RunLog |
                     f"{values['images_per_s']:.1f} images/s, data wait {100 * values['data_wait']:.1f} %, "
                     f"{left_s / 60:.0f} min left"
                 )
+            if config.outputs_every_images and run.images % config.outputs_every_images < config.batch:
+                _keep_panel(config, run, scenes, log)
             if run.images % config.validate_every_images < config.batch or run.images == config.images:
                 _validate(config, run, scenes, log)
                 log.provenance(_facts(config, run, started))
@@ -214,7 +223,7 @@ def _signals_held():
 
 
 def _validate(config: TrainConfig, run: TrainState, scenes: list[Scene], log: RunLog) -> None:
-    demosaicer = Demosaicer(run.average, device=run.device, precision="fp32")
+    demosaicer = _demosaicer(run)
     rows = evaluate([network_model(config.name, demosaicer)], scenes)
     mean = summarise(rows)["mean"][config.name]
     scores = {k: v for k, v in mean.items() if k != "images" and math.isfinite(v)}
@@ -224,8 +233,22 @@ def _validate(config: TrainConfig, run: TrainState, scenes: list[Scene], log: Ru
         f"validation: {scores['psnr_linear_db']:.2f} dB linear, {scores['psnr_srgb_db']:.2f} dB sRGB-coded, "
         f"SSIM {scores['ssim']:.4f}{' (best)' if best else ''}"
     )
+    log.panel(run.images, _panel(config, demosaicer, scenes))
+
+
+def _keep_panel(config: TrainConfig, run: TrainState, scenes: list[Scene], log: RunLog) -> None:
+    folder = log.folder / "outputs"
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(_panel(config, _demosaicer(run), scenes)).save(folder / f"{run.images:09d}.png")
+
+
+def _demosaicer(run: TrainState) -> Demosaicer:
+    return Demosaicer(run.average, device=run.device, precision="fp32")
+
+
+def _panel(config: TrainConfig, demosaicer: Demosaicer, scenes: list[Scene]) -> np.ndarray:
     shown = scenes[:4] + torture_samples(config.data.family, config.data.validation_px)
-    log.panel(run.images, training_panel(shown, [demosaicer(s.mosaic, s.cfa, s.white_balance) for s in shown]))
+    return training_panel(shown, [demosaicer(s.mosaic, s.cfa, s.white_balance) for s in shown])
 
 
 def _facts(config: TrainConfig, run: TrainState, started: str) -> dict:

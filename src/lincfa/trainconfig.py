@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lincfa.data.augment import AugmentConfig
 from lincfa.losses import V4_WEIGHTS
+
+
+class TrainingError(ValueError):
+    """A run that cannot begin or go on; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +21,11 @@ class DataConfig:
     folder: str = "data/v4"
     family: str = "xtrans"
     sharpest: str | None = None
+    sharpest_fraction: float | None = None
     torture_folder: str | None = None
     torture_fraction: float = 0.0
+    torture_types: tuple[str, ...] | None = None
+    torture_ramp_images: int = 0
     hard_fraction: float = 0.0
     patch_px: int = 96
     first_patch_px: int | None = None
@@ -47,6 +54,14 @@ class TrainConfig:
     """name: of logs; checkpoint_folder: under checkpoints/. model: {'name': ..., arguments}. loss: {name: weight}.
     start_from: weights of a checkpoint or released model to start from; those of a smaller packed network are grown
     (lincfa.models.growth). precision: 'fp32', 'bf16' or 'fp16' (autocast).
+    frozen: weights whose names begin so ('down.0', 'head') stay as they are, with the statistics of their
+    normalisation.
+    ewc: weight of elastic weight consolidation around start_from, with the Fisher information of ewc_images photographs
+    (Kirkpatrick et al. 2017; lincfa.terms.Consolidation).
+    teacher: a released model or checkpoint whose outputs are targets beside the truth, at teacher_weight times the
+    weights of loss (distillation, Hinton et al. 2015; lincfa.terms.Teacher).
+    adversarial: weight of a small patch discriminator's term (Isola et al. 2017, Mao et al. 2017; lincfa.adversary).
+    outputs_every_images: the panel of validation is kept so often as logs/<name>/outputs/<images>.png; 0: never.
     """
 
     name: str
@@ -59,10 +74,17 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     start_from: str | None = None
+    frozen: tuple[str, ...] = ()
+    ewc: float = 0.0
+    ewc_images: int = 256
+    teacher: str | None = None
+    teacher_weight: float = 0.0
+    adversarial: float = 0.0
     precision: str = "fp32"
     channels_last: bool = False
     log_every_images: int = 1600
     validate_every_images: int = 16000
+    outputs_every_images: int = 0
     device: str = "auto"
     workers: int = 1
     save_every_s: float = 120.0
@@ -74,7 +96,7 @@ PACKED = TrainConfig(
     images=448_000,
     batch=16,
     model={"name": "packed", "coding": 0.5},
-    loss={"l1": 1.0, "perceptual_l1": 2.0},
+    loss={"l1": 1.0, "perceptual_l1": 2.0, "log_mse": 0.01, "perceptual_log_mse": 0.02},
     data=DataConfig(
         folder="data/photographs",
         patch_px=96,
@@ -83,9 +105,7 @@ PACKED = TrainConfig(
         torture_folder="data/torture_corners",
         torture_fraction=0.1,
         hard_fraction=0.25,
-        augment=AugmentConfig(
-            phases=False, exposure_ev=(-1.0, 0.5), camera_share=0.5, camera_crosstalk=(-0.3, 0.3)
-        ),
+        augment=AugmentConfig(phases=False, exposure_ev=(-1.0, 0.5), camera_share=0.5, camera_crosstalk=(-0.3, 0.3)),
     ),
     optim=OptimConfig(lr=2e-3, warmup_images=3200),
     precision="bf16",
@@ -94,3 +114,29 @@ PACKED = TrainConfig(
 )
 """What the recipes of the released packed networks share. Phases are off: these networks take phase 0, and
 lincfa.infer aligns frames to it. Half of the photographs get other colours, more saturated or less (v5.5)."""
+
+LAB = replace(
+    PACKED,
+    name="lab_0",
+    checkpoint_folder="experiments/lab_0",
+    images=64_000,
+    model=PACKED.model | {"family": "xtrans", "width": 32, "blocks": 4},
+    loss={"l1": 1.0, "perceptual_l1": 2.0},
+    data=DataConfig(
+        folder="data/photographs", patch_px=60, augment=AugmentConfig(phases=False, exposure_ev=(-1.0, 0.5))
+    ),
+    optim=OptimConfig(lr=2e-3, warmup_images=1600, ema_halflife_images=2000),
+    log_every_images=4000,
+    validate_every_images=32_000,
+)
+"""The small network and plain data that the experiments of the record share (v6): many runs fit into an hour."""
+
+LAB_TUNED = replace(
+    LAB,
+    images=9600,
+    start_from="checkpoints/experiments/lab_0/best.pt",
+    optim=replace(LAB.optim, lr=3e-4, warmup_images=800, ema_halflife_images=800),
+    log_every_images=3200,
+    validate_every_images=9600,
+)
+"""What fine-tuning experiments share: they go on from the first lab run."""

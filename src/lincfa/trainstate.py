@@ -7,20 +7,19 @@ import math
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from lincfa.checkpoint import BEST, STATE, find_weights, load_state, load_weights, save_state, save_weights
-from lincfa.config import difference, to_dict
+from lincfa.config import difference, from_dict, to_dict
 from lincfa.models import build
 from lincfa.models.growth import grow
 from lincfa.provenance import git_commit
-from lincfa.trainconfig import TrainConfig
+from lincfa.raw import file_sha256
+from lincfa.terms import extra_terms
+from lincfa.trainconfig import TrainConfig, TrainingError
 
 FREE_TO_CHANGE = {"device", "workers", "save_every_s", "data.folder"}
 """Settings that a resumed run may change: they do not decide what is learnt. A moved dataset is known by its hash."""
-
-
-class TrainingError(ValueError):
-    """A run that cannot go on; the message says why."""
 
 
 class TrainState:
@@ -36,16 +35,21 @@ class TrainState:
             self._start_from(find_weights(config.start_from, root))
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.network.to(device, memory_format=layout)
+        self._frozen_modules = self._freeze(config.frozen)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         optim = config.optim
-        decay = [p for p in self.network.parameters() if p.ndim > 1]
-        other = [p for p in self.network.parameters() if p.ndim <= 1]
+        trained = [p for p in self.network.parameters() if p.requires_grad]
+        decay = [p for p in trained if p.ndim > 1]
+        other = [p for p in trained if p.ndim <= 1]
         groups = [{"params": decay, "weight_decay": optim.weight_decay}, {"params": other, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas)
         self.scaler = torch.amp.GradScaler(device.split(":")[0], enabled=config.precision == "fp16")
+        self.terms = extra_terms(config, self.network, device, root)
         self.images, self.seconds, self.best = 0, 0.0, {"psnr_linear_db": -math.inf, "images": 0}
         self.commits = [git_commit() or "no repository"]
         self.identity = {"config": to_dict(config), "data_sha256": data_sha256}
+        if config.teacher:
+            self.identity["teacher_sha256"] = file_sha256(find_weights(config.teacher, root))
         if begun:
             self._resume(load_state(self.folder / STATE))
 
@@ -55,8 +59,25 @@ class TrainState:
         except ValueError as error:
             raise TrainingError(f"{path}: its network is not the {self.config.model} to be trained: {error}") from error
 
+    def _freeze(self, beginnings: tuple[str, ...]) -> list[nn.Module]:
+        """The parts of the network that are left without anything to train."""
+        names = [name for name, _ in self.network.named_parameters()]
+        for beginning in beginnings:
+            if not any(name.startswith(beginning) for name in names):
+                raise TrainingError(
+                    f"frozen: no weight's name begins with {beginning!r}; there are: {', '.join(names)}"
+                )
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(not name.startswith(beginnings))
+        if not any(p.requires_grad for p in self.network.parameters()):
+            raise TrainingError("frozen leaves nothing to train")
+        with_weights = [(module, list(module.parameters())) for module in self.network.modules()]
+        return [module for module, own in with_weights if own and not any(p.requires_grad for p in own)]
+
     def _resume(self, state: dict) -> None:
-        changed = difference(state["identity"], self.identity)
+        """A run that is older than a setting has its default."""
+        before = to_dict(from_dict(TrainConfig, state["identity"]["config"]))
+        changed = difference(state["identity"] | {"config": before}, self.identity)
         changed = {k: v for k, v in changed.items() if k.removeprefix("config.") not in FREE_TO_CHANGE}
         if changed:
             text = "; ".join(f"{k.removeprefix('config.')}: {a} -> {b}" for k, (a, b) in changed.items())
@@ -65,6 +86,8 @@ class TrainState:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        for name, term in self.terms.items():
+            term.load_state_dict(state["terms"][name])
         self.images, self.seconds, self.best = state["images"], state["seconds"], state["best"]
         self.commits = list(dict.fromkeys(state["commits"] + self.commits))
 
@@ -73,7 +96,14 @@ class TrainState:
         state = {name: getattr(self, name).state_dict() for name in parts}
         facts = {"images": self.images, "seconds": self.seconds, "best": self.best, "identity": self.identity}
         facts["commits"] = self.commits
+        facts["terms"] = {name: term.state_dict() for name, term in self.terms.items()}
         save_state(self.folder / STATE, state | facts)
+
+    def train_mode(self) -> None:
+        """Of the network, but not of its frozen parts: batch normalisation there keeps its statistics."""
+        self.network.train()
+        for module in self._frozen_modules:
+            module.eval()
 
     @torch.no_grad()
     def update_average(self) -> None:

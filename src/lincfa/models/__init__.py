@@ -18,22 +18,28 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lincfa.models.packed import PackedNet
+from lincfa.models.srgb import InSRGB
 from lincfa.models.unet import UNet
 
 ARCHITECTURES = {"unet": UNet, "packed": PackedNet}
+SPACES = ("linear", "srgb")
 MIDDLE_GREY = 0.18
 MAX_STOPS = 16
 """A picture that is darker is noise, and is not brightened further."""
 
 
-def build(name: str, **kwargs) -> nn.Module:
-    """A network with fresh weights. Raises ValueError for an unknown name or an argument it does not take."""
+def build(name: str, space: str = "linear", **kwargs) -> nn.Module:
+    """A network with fresh weights. space: 'linear', or 'srgb' for one that works on clipped sRGB-coded values inside
+    (lincfa.models.srgb). Raises ValueError for an unknown name or space, or an argument it does not take."""
     if name not in ARCHITECTURES:
         raise ValueError(f"unknown network {name!r}; there are: {', '.join(ARCHITECTURES)}")
+    if space not in SPACES:
+        raise ValueError(f"space is one of {', '.join(SPACES)}, not {space!r}")
     try:
-        return ARCHITECTURES[name](**kwargs)
+        network = ARCHITECTURES[name](**kwargs)
     except TypeError as error:
         raise ValueError(f"network {name!r}: {error}") from error
+    return InSRGB(network) if space == "srgb" else network
 
 
 def normalising_gain(mean: float) -> float:

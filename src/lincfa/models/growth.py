@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from lincfa.models.packed import PackedNet
+from lincfa.models.srgb import InSRGB
 
 
 @torch.no_grad()
@@ -19,6 +20,8 @@ def grow(network: nn.Module, smaller: nn.Module) -> None:
     of old ones, so nothing has to break a symmetry.
     Raises ValueError where network cannot hold smaller.
     """
+    if isinstance(network, InSRGB) and isinstance(smaller, InSRGB):
+        network, smaller = network.network, smaller.network
     own, given = network.state_dict(), smaller.state_dict()
     packed = isinstance(network, PackedNet) and isinstance(smaller, PackedNet)
     shapes_fit = all(

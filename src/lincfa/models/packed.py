@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lincfa.cfa import RGGB, XTRANS
+from lincfa.models.unet import BatchNorm
 
 PACK = {"xtrans": (XTRANS, 3), "bayer": (RGGB, 2)}
 MEAN_CELLS = 3
@@ -25,8 +26,9 @@ class PackedNet(nn.Module):
     family: 'xtrans' or 'bayer'. width: channels of the features. blocks: number of residual blocks. coding: exponent,
     in (0, 1]. pack: side of a cell in photosites, instead of the family's. bias: of the convolutions; it ends the
     promises on exposure and grey. relative: whether samples are taken relative to their local mean. noise: whether the
-    network is told how strong the noise is, and takes it away; told 0, it answers as without.
-    Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family.
+    network is told how strong the noise is, and takes it away; told 0, it answers as without. norm: 'none', or 'batch'
+    for batch normalisation after the first convolution of each block; it ends the promises on exposure and grey.
+    Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family or norm.
     """
 
     tolerates_bf16 = True
@@ -41,10 +43,13 @@ class PackedNet(nn.Module):
         bias: bool = False,
         relative: bool = True,
         noise: bool = False,
+        norm: str = "none",
     ):
         super().__init__()
         if family not in PACK:
             raise ValueError(f"family is one of {', '.join(PACK)}, not {family!r}")
+        if norm not in ("batch", "none"):
+            raise ValueError(f"norm is 'batch' or 'none', not {norm!r}")
         self.cfa, usual = PACK[family]
         self.coding, self.pack, self.relative, self.takes_noise = coding, pack or usual, relative, noise
         self.multiple = max(self.cfa.period[0], self.pack)
@@ -53,7 +58,12 @@ class PackedNet(nn.Module):
         channels = 3 * self.pack**2
         self.head = _conv(channels, width, bias)
         self.blocks = nn.ModuleList(
-            nn.Sequential(_conv(width, width, bias), nn.ReLU(inplace=True), _conv(width, width, bias))
+            nn.Sequential(
+                _conv(width, width, bias),
+                *([BatchNorm(width)] if norm == "batch" else []),
+                nn.ReLU(inplace=True),
+                _conv(width, width, bias),
+            )
             for _ in range(blocks)
         )
         self.tail = _conv(width, channels, bias)
