@@ -1,4 +1,4 @@
-"""xtrans-l: a packed network for X-Trans within 250 GMAC per megapixel (135), grown from xtrans-s.
+"""xtrans-l: a packed network for X-Trans within 250 GMAC per megapixel (132), grown from xtrans-s.
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
@@ -18,12 +18,12 @@ CONFIG = replace(
     PACKED,
     name="xtrans-l",
     checkpoint_folder="xtrans-l",
-    images=120_000,
-    model=PACKED.model | {"family": "xtrans", "width": 96, "blocks": 7},
+    images=80_000,
+    model=PACKED.model | {"family": "xtrans", "width": 112, "blocks": 5},
     data=replace(PACKED.data, first_patch_px=None, first_share=0.0),
     optim=replace(PACKED.optim, lr=1e-3),
     start_from="xtrans-s",
-    validate_every_images=20_000,
+    validate_every_images=16_000,
 )
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""v3, sRGB space: the small network between the sRGB curve and its inverse, on values clipped to 0..1, as the seed's v3.
+"""v3, sRGB space: the small network between the sRGB curve and its inverse, on clipped values, as the seed's v3 was.
 
     python scripts/train/experiments/train_v3.py
     python scripts/train/experiments/train_v3.py --set name=v3_1 checkpoint_folder=experiments/v3_1 seed=1
