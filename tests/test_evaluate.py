@@ -105,8 +105,26 @@ def test_values_are_those_of_the_metrics_after_balance_clipping_and_border():
     above = np.maximum(image - 1, 0).sum() / np.maximum(wanted - 1, 0).sum()
     assert found["highlights_kept"] == pytest.approx(above)
     assert found["texture"] == pytest.approx(metrics.texture_score(image, wanted, border=0))
-    assert found["laplacian_variance"] == pytest.approx(metrics.laplacian_variance(image, border=0))
+    sharpness, wanted_sharpness = (metrics.laplacian_variance(a, border=0) for a in (image, wanted))
+    assert found["laplacian_variance"] == pytest.approx(sharpness)
+    assert found["laplacian_ratio"] == pytest.approx(sharpness / wanted_sharpness)
     assert found["false_colour"] == pytest.approx(metrics.false_colour(image, wanted, border=0))
+    ripple = metrics.phase_ripple(image, truth=wanted, period=(6, 6), border=0)
+    assert found["phase_ripple"] == pytest.approx(ripple)
+    assert found["grid_db"] == pytest.approx(metrics.grid_db(image, truth=wanted, cfa=XTRANS, border=0))
+
+
+@pytest.mark.parametrize("cfa", [XTRANS.shift(1, 4), RGGB.shift(0, 1)], ids=str)
+def test_a_grid_is_looked_for_at_the_frequencies_of_the_scenes_own_cfa(cfa):
+    truth = scene(cfa=cfa)
+    marked = truth.rgb * (1 + 0.02 * cfa.masks(96, 96)[0][..., None])
+    assert measure(truth.rgb, truth)["grid_db"] == 0
+    assert measure(marked, truth)["grid_db"] > 6
+
+
+def test_a_scene_too_small_for_the_grid_has_none():
+    small = scene(side=80)
+    assert math.isnan(measure(small.rgb, small)["grid_db"])
 
 
 def test_what_happens_in_the_border_and_above_white_does_not_move_the_psnr():

@@ -14,6 +14,8 @@ PAIR_METRICS = {
     "ssim": lambda a, b, border: metrics.ssim(a, b, peak=1.0, border=border),
     "texture_score": metrics.texture_score,
     "highlights_kept": metrics.highlights_kept,
+    "laplacian_ratio": metrics.laplacian_ratio,
+    "phase_ripple of the error": lambda a, b, border: metrics.phase_ripple(a, truth=b, period=(6, 6), border=border),
     "false_colour": metrics.false_colour,
 }
 SINGLE_METRICS = {
@@ -21,7 +23,8 @@ SINGLE_METRICS = {
     "phase_ripple": lambda a, border: metrics.phase_ripple(a, period=(6, 6), border=border),
 }
 AT_EQUALITY = {"psnr": math.inf, "psnr_per_channel": [math.inf] * 3, "psnr_srgb": math.inf, "ssim": 1.0}
-AT_EQUALITY |= {"texture_score": 1.0, "highlights_kept": 1.0, "false_colour": 0.0}
+AT_EQUALITY |= {"texture_score": 1.0, "highlights_kept": 1.0, "laplacian_ratio": 1.0, "false_colour": 0.0}
+AT_EQUALITY["phase_ripple of the error"] = 0.0
 
 on_pairs = pytest.mark.parametrize("metric", PAIR_METRICS.values(), ids=PAIR_METRICS)
 on_single = pytest.mark.parametrize("metric", SINGLE_METRICS.values(), ids=SINGLE_METRICS)
@@ -170,6 +173,14 @@ def test_laplacian_variance_has_the_values_worked_by_hand():
     assert metrics.laplacian_variance(grey(checkerboard()) * [0, 1, 0], border=0) == pytest.approx(16)
 
 
+def test_the_laplacian_ratio_is_of_energies_and_free_of_exposure():
+    truth = 0.5 + 0.2 * grey(checkerboard())
+    softer = 0.5 + 0.1 * grey(checkerboard())
+    assert metrics.laplacian_ratio(softer, truth, border=0) == pytest.approx(0.25)
+    assert metrics.laplacian_ratio(4 * softer, 4 * truth, border=0) == pytest.approx(0.25)
+    assert math.isnan(metrics.laplacian_ratio(truth, np.full_like(truth, 0.5), border=0))
+
+
 def test_highlights_kept_is_the_share_of_light_above_one():
     truth = np.zeros((8, 8, 3))
     truth[2, 2], truth[3, 3, 0] = 1.5, 3.0  # 3 * 0.5 + 2 above 1
@@ -222,6 +233,22 @@ def test_ripple_of_one_raised_photosite_per_tile_has_the_size_worked_by_hand(bor
     expected = 0.036 * math.sqrt(35) / 36 / (0.5 + 0.001)
     assert metrics.phase_ripple(frame, period=(6, 6), border=border) == pytest.approx(expected)
     assert metrics.phase_ripple(4 * frame, period=(6, 6), border=border) == pytest.approx(expected)
+
+
+def test_ripple_of_an_error_is_relative_to_the_truth_and_blind_to_its_picture():
+    truth = scene(0, 48, 42) + 1
+    raised = truth.copy()
+    raised[1::6, 2::6, 2] += 0.036
+    expected = 0.036 * math.sqrt(35) / 36 / truth[..., 2].mean()
+    assert metrics.phase_ripple(raised, truth=truth, period=(6, 6), border=0) == pytest.approx(expected)
+
+
+def test_the_mean_tile_is_the_frame_folded_into_a_period():
+    tile = np.random.default_rng(0).normal(1, 0.01, (6, 6, 3))
+    found = metrics.mean_tile(np.tile(tile, (5, 7, 1))[2:, 3:], period=(6, 6), border=0)
+    level = tile.mean((0, 1))
+    np.testing.assert_allclose(found, np.roll(tile - level, (-2, -3), (0, 1)) / level, atol=1e-12)
+    assert np.isnan(metrics.mean_tile(np.zeros((12, 12, 3)), period=(6, 6), border=0)).all()
 
 
 def test_ripple_averages_over_all_tiles():

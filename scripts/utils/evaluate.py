@@ -26,8 +26,11 @@ COLUMNS = {
     "psnr_srgb_db": ("sRGB dB", ".2f"),
     "ssim": ("SSIM", ".4f"),
     "texture": ("texture", ".3f"),
+    "laplacian_ratio": ("sharpness", ".3f"),
     "highlights_kept": ("highlights", ".3f"),
     "false_colour": ("false colour", ".4f"),
+    "phase_ripple": ("ripple", ".4f"),
+    "grid_db": ("grid dB", ".1f"),
     "worse_than_markesteijn3": ("worse than M3", "d"),
 }
 

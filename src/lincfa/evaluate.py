@@ -128,7 +128,8 @@ def measure(rgb: np.ndarray, scene: Scene) -> dict[str, float]:
     """The metrics of one demosaiced scene, on white-balanced linear camera values.
 
     psnr_linear_db, psnr_srgb_db, psnr_{r,g,b}_db and ssim (of sRGB-coded values): both sides clipped to [0, 1], peak 1,
-    BORDER_PX cut. psnr_unclipped_db, texture, laplacian_variance, highlights_kept and false_colour: not clipped.
+    BORDER_PX cut. psnr_unclipped_db, texture, laplacian_variance and its ratio to the truth's, highlights_kept,
+    false_colour, and of the CFA's grid in the error phase_ripple and grid_db: not clipped.
     """
     balance = scene.white_balance.astype(np.float64)
     image, truth = rgb * balance, scene.rgb * balance
@@ -143,8 +144,11 @@ def measure(rgb: np.ndarray, scene: Scene) -> dict[str, float]:
         "ssim": metrics.ssim(linear_to_srgb(shown), linear_to_srgb(wanted), peak=1.0, border=border),
         "texture": metrics.texture_score(image, truth, border=border),
         "laplacian_variance": metrics.laplacian_variance(image, border=border),
+        "laplacian_ratio": metrics.laplacian_ratio(image, truth, border=border),
         "highlights_kept": metrics.highlights_kept(image, truth, border=border),
         "false_colour": metrics.false_colour(image, truth, border=border),
+        "phase_ripple": metrics.phase_ripple(image, truth=truth, period=scene.cfa.period, border=border),
+        "grid_db": metrics.grid_db(image, truth=truth, cfa=scene.cfa, border=border),
     }
 
 

@@ -8,20 +8,34 @@ uses only the pixels whose whole window is inside.
 luma = (R + 2 G + B) / 4, chroma = (R - G, B - G): neither needs a colour matrix, so camera RGB will do.
 
 All raise ValueError when the arrays are not [H, W, 3], differ in shape, or are too small for border and filter.
+
+The grid of a CFA is measured in two ways. `phase_ripple` is its size: how far the phases' means lie apart. That is all
+there is to say of a flat frame; in a picture, the error's own noise adds to it. `grid_db` says whether there is one:
+how far the error stands out at the CFA's frequencies, however large it is elsewhere. A faint grid in a very good
+result has a high `grid_db` and a low `phase_ripple`.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from scipy.fft import rfft2
+from scipy.signal.windows import hann
 from skimage.filters import gaussian
 from skimage.metrics import structural_similarity
 
+from lincfa.cfa import CFA
 from lincfa.color import linear_to_srgb
 
 TEXTURE_SIGMA_PX = 1.0  # passes 2 % of the energy at a period of 12 px, 18 % at 6, half at 4, 97 % at 2
 FALSE_COLOUR_SIGMA_PX = 4.0  # colour moire is coarse: half of the error's energy still passes at a period of 16 px
 MIN_HIGHLIGHT = 1e-4
 MIN_TEXTURE = 3e-3
+GRID_BLOCK_PX = 48  # divided by the periods of X-Trans, Bayer and JPEG; 25 half-overlapping blocks in 144 x 144 px
+GRID_NOISE = 1e-3  # of a block's level: finer than the noise of any photograph, so that nothing finer is called a grid
+GRID_BLACK = 1e-3  # the least level of a block: near black, a share of nothing would be no noise at all
+GRID_SMOOTH_SHARE = 0.25
 _TRUNCATE = 3.0  # Gaussian windows reach three sigmas
 
 
@@ -87,6 +101,19 @@ def laplacian_variance(image: np.ndarray, *, border: int) -> float:
     return float(np.var(neighbours - 4 * luma[1:-1, 1:-1]))
 
 
+def laplacian_ratio(image: np.ndarray, truth: np.ndarray, *, border: int) -> float:
+    """`laplacian_variance` of the image over that of the truth: 1 = as sharp, and free of exposure.
+
+    Below 1 = softer; above 1 = sharpened, noise or artefacts. Unlike `texture_score`, most of its weight is on the
+    finest details: it passes the energy of a period of 2 px 16 times as well as that of 6 px. nan where the truth has
+    hardly any (an RMS under `MIN_TEXTURE` of its mean luma).
+    """
+    kept, wanted = (laplacian_variance(_cut(a, border, b), border=0) for a, b in ((image, truth), (truth, image)))
+    if np.sqrt(wanted) <= MIN_TEXTURE * np.abs(np.mean(_luma(_cut(truth, border)))):
+        return float("nan")
+    return kept / wanted
+
+
 def highlights_kept(image: np.ndarray, truth: np.ndarray, *, border: int) -> float:
     """The light above 1.0 in the image over that in the truth, of max(value - 1, 0).
 
@@ -108,24 +135,165 @@ def false_colour(image: np.ndarray, truth: np.ndarray, *, border: int) -> float:
     return float(np.sqrt(np.mean(np.square(planes))))
 
 
-def phase_ripple(image: np.ndarray, *, period: tuple[int, int], border: int) -> float:
-    """How much of the CFA shows in a frame that should be flat, relative to its level; 0 = nothing.
+def mean_tile(
+    image: np.ndarray, *, period: tuple[int, int], border: int, truth: np.ndarray | None = None
+) -> np.ndarray:
+    """[p, q, 3]: the picture folded into one period of the CFA: each phase's mean less the channel's, over its level.
 
-    The RMS, over the p * q phases of a CFA of this period, of each phase's mean less the channel's mean, divided by the
-    channel's mean; the worst of R, G and B. Rows and columns beyond the last whole period are left out. Independent
-    noise of standard deviation s (relative) on N pixels gives about s * sqrt(p q / N). nan when a channel's mean is
-    not above 0. Raises ValueError when less than one period is left.
+    image: a frame that should be flat, or with a truth any picture: then the error is folded, and the level is the
+    truth's. Rows and columns beyond the last whole period are left out; entry (0, 0) is the first pixel inside the
+    border. nan for a channel whose mean is not above 0. Raises ValueError when less than one period is left.
     """
-    image = _cut(image, border)
+    image = _cut(image, border, truth)
+    reference = image if truth is None else _cut(truth, border)
     (p, q), (height, width) = period, image.shape[:2]
     if height < p or width < q:
         raise ValueError(f"{height} x {width} pixels are less than one period of {p} x {q}")
     rows, cols = height // p, width // q
-    phase_means = image[: rows * p, : cols * q].reshape(rows, p, cols, q, 3).mean(axis=(0, 2))
-    level = phase_means.mean(axis=(0, 1))
-    if not (level > 0).all():
-        return float("nan")
-    return float((phase_means.std(axis=(0, 1)) / level).max())
+    whole = np.s_[: rows * p, : cols * q]
+    folded = image[whole] if truth is None else image[whole] - reference[whole]
+    tile = folded.reshape(rows, p, cols, q, 3).mean(axis=0).mean(axis=1)  # twice as fast as both at once
+    level = reference[whole].mean(axis=(0, 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(level > 0, (tile - tile.mean(axis=(0, 1))) / level, np.nan)
+
+
+def phase_ripple(image: np.ndarray, *, period: tuple[int, int], border: int, truth: np.ndarray | None = None) -> float:
+    """How much of the CFA shows in a frame that should be flat, relative to its level; 0 = nothing.
+
+    The RMS of `mean_tile`, the worst of R, G and B; with a truth, of the error, relative to the truth's level.
+    Independent noise (or error) of standard deviation s (relative) on N pixels gives about s * sqrt(p q / N). nan when
+    a channel's mean is not above 0. Raises ValueError when less than one period is left.
+    """
+    tile = mean_tile(image, period=period, border=border, truth=truth)
+    return float(tile.std(axis=(0, 1)).max())
+
+
+def cfa_frequencies(cfa: CFA) -> np.ndarray:
+    """[p, q] bool: entry (i, j) is True where a CFA can leave a pattern of i / p by j / q cycles per px; DC is False.
+
+    Whoever knows nothing but the mosaic gives one answer in all places where the CFA is the same. On a flat frame that
+    answer has the CFA's own translations t, and a wave k has them where k . t is a whole number. X-Trans is the same
+    after (3, 3), so i + j is even: 17 of the 35 frequencies of a 6 x 6 tile; Bayer has all 3. The CFA's masks
+    hold 12 of the 17, products of them the others. Energy at the other 18 comes from a network that itself counts in
+    sixes (pixels packed 6 x 6), or strides.
+    """
+    p, q = cfa.period
+    rows, cols = np.arange(p)[:, None], np.arange(q)
+    allowed = np.ones((p, q), bool)
+    for dy, dx in np.ndindex(p, q):
+        if cfa.shift(dy, dx) == cfa:
+            allowed &= (rows * dy * q + cols * dx * p) % (p * q) == 0
+    allowed[0, 0] = False
+    return allowed
+
+
+def grid_db(image: np.ndarray, *, cfa: CFA, border: int, truth: np.ndarray | None = None) -> float:
+    """How far a grid of the CFA's frequencies stands out of a picture's error, in dB: 0 = no grid.
+
+    The mean of `lattice_db` over `cfa_frequencies`. 10 = the error's energy there is ten times that of its neighbours.
+    The phase of the CFA does not matter. nan where not one block is left inside the border.
+    """
+    return float(lattice_db(image, period=cfa.period, border=border, truth=truth)[cfa_frequencies(cfa)].mean())
+
+
+def lattice_db(
+    image: np.ndarray, *, period: tuple[int, int], border: int, truth: np.ndarray | None = None
+) -> np.ndarray:
+    """[p, q]: how far each frequency (i / p, j / q) stands out of its neighbours, in dB; nan at DC.
+
+    With a truth: of the error's `spectrum_db`. How far the truth itself stands out there is taken off, down to 0, so
+    that an error in proportion to a periodic texture (a blur) is no grid. Without: of the picture, in its smoothest
+    blocks; little is to be learnt so of Bayer, whose frequencies are the picture's highest.
+
+    Neighbours lie two bins (1 / 24 cycle per px) away, where the main lobe of the window ends, along the row and
+    the column of the spectrum, both of which errors at edges light up; for a frequency on an axis along that axis
+    alone. Their mean is that of the logarithms: log |k|, hence every power law of a picture's spectrum (Field 1987,
+    doi:10.1364/JOSAA.4.002379), is harmonic in the plane and its own mean over neighbours. The result is the mean over
+    channels. nan where not one block is left. Raises ValueError for a period that does not fit the block.
+    """
+    (p, q), side = period, GRID_BLOCK_PX
+    if side % p or side % q or max(p, q) > side // 4:  # closer, a neighbour would be in the next frequency's main lobe
+        raise ValueError(f"a block of {side} px does not hold whole periods of {p} x {q}")
+    found = _peaks(spectrum_db(image, period=period, border=border, truth=truth), period)
+    if truth is None:
+        return found
+    truth = _cut(truth, border)
+    return found - np.clip(_peaks(_spectrum_db(truth, truth, _corners(truth.shape)), period), 0, np.maximum(found, 0))
+
+
+def spectrum_db(
+    image: np.ndarray, *, period: tuple[int, int], border: int, truth: np.ndarray | None = None
+) -> np.ndarray:
+    """[48, 48, 3]: the power of the error at each frequency k / 48 cycles per px, in dB, DC at (0, 0).
+
+    The mean over half-overlapping blocks of GRID_BLOCK_PX with a Hann window, of logarithms, so that each block counts
+    alike: a grid in calm areas is not drowned by errors at edges. GRID_NOISE of the block's level is added as white
+    noise. Without a truth: of the picture, in the GRID_SMOOTH_SHARE of blocks that change least from one period to the
+    next, in which a grid has no part. nan where not one block is left.
+    After Welch 1967, doi:10.1109/TAU.1967.1161901.
+    """
+    image = _cut(image, border, truth)
+    corners = _corners(image.shape)
+    if truth is None:
+        return _spectrum_db(image, image, _smoothest(image, corners, period))
+    truth = _cut(truth, border)
+    return _spectrum_db(image - truth, truth, corners)
+
+
+def _peaks(spectrum: np.ndarray, period: tuple[int, int]) -> np.ndarray:
+    """[48, 48, 3] -> [p, q]: see `lattice_db`."""
+    (p, q), side = period, GRID_BLOCK_PX
+    mean, peaks = spectrum.mean(axis=2), np.full((p, q), np.nan)
+    for i, j in list(np.ndindex(p, q))[1:]:
+        y, x = i * side // p, j * side // q
+        along = [mean[y, (x + d) % side] for d in (-2, 2)] if j else []
+        across = [mean[(y + d) % side, x] for d in (-2, 2)] if i else []
+        peaks[i, j] = mean[y, x] - np.mean(along + across)
+    return peaks
+
+
+def _spectrum_db(values: np.ndarray, reference: np.ndarray, corners: list[tuple[int, int]]) -> np.ndarray:
+    side = GRID_BLOCK_PX
+    if not corners:
+        return np.full((side, side, 3), np.nan)
+    window = np.outer(*[hann(side, sym=False)] * 2)
+    # A wave that is its own mirror image has a real coefficient and not a complex one: the mean logarithm of its power
+    # is less by ln 2 (digamma(1/2) - digamma(1) + ln 2), for noise of equal mean power.
+    weight = np.ones((side, side // 2 + 1))
+    weight[:: side // 2, :: side // 2] = 2
+    planes, total = np.moveaxis(values, 2, 0), 0.0
+    for y, x in corners:
+        area = np.s_[y : y + side, x : x + side]
+        noise = GRID_NOISE * max(_luma(reference[area]).mean(), GRID_BLACK)
+        power = weight * np.abs(rfft2(planes[:, *area] * window)) ** 2
+        total = total + np.log10(power + noise**2 * np.sum(window**2))
+    half = np.moveaxis(total, 0, 2) * (10 / len(corners))  # [48, 25, 3]: the other half is its mirror image
+    mirror = -np.arange(side) % side
+    return np.concatenate([half, half[mirror][:, side // 2 - 1 : 0 : -1]], axis=1)
+
+
+def _corners(shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Where blocks begin: evenly from edge to edge, half a block apart or a little less; none in a small picture."""
+    side = GRID_BLOCK_PX
+    spare = [size - side for size in shape[:2]]
+    if min(spare) < 0:
+        return []
+    starts = [np.linspace(0, s, -(-s // (side // 2)) + 1).round().astype(int) for s in spare]
+    return [(y, x) for y in starts[0] for x in starts[1]]
+
+
+def _smoothest(image: np.ndarray, corners: list[tuple[int, int]], period: tuple[int, int]) -> list[tuple[int, int]]:
+    """The corners of blocks that differ least, relative to their level, from themselves a period further."""
+    (p, q), side = period, GRID_BLOCK_PX
+
+    def change(corner: tuple[int, int]) -> float:
+        y, x = corner
+        block = image[y : y + side, x : x + side]
+        square = np.mean((block[p:] - block[:-p]) ** 2) + np.mean((block[:, q:] - block[:, :-q]) ** 2)
+        return square / max(_luma(block).mean(), GRID_BLACK) ** 2
+
+    return sorted(corners, key=change)[: math.ceil(GRID_SMOOTH_SHARE * len(corners))]
 
 
 def _cut(image: np.ndarray, border: int, partner: np.ndarray | None = None) -> np.ndarray:
