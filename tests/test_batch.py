@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tiny_denoiser import write_denoiser
 from tiny_release import write_release
 
 from lincfa import batch, checkpoint, export, released
@@ -15,6 +16,7 @@ from lincfa.batch import Engine, run
 from lincfa.cfa import CFA, RGGB, XTRANS
 from lincfa.checkpoint import CheckpointError
 from lincfa.infer import Demosaicer
+from lincfa.noise import estimate_noise
 from lincfa.plan import find_sources, plan
 from lincfa.raw import read_raw
 from lincfa.rawwriter import expose, write_dng, write_raf
@@ -113,11 +115,11 @@ class Watched(Engine):
         super().__init__()
         self.inside, self.most, self.meanwhile = 0, 0, meanwhile
 
-    def __call__(self, frame, progress):
+    def __call__(self, frame, noise, progress):
         self.inside += 1
         self.most = max(self.most, self.inside)
         self.meanwhile(frame)
-        result = super().__call__(frame, progress)
+        result = super().__call__(frame, noise, progress)
         self.inside -= 1
         return result
 
@@ -288,10 +290,90 @@ def test_a_device_that_is_not_there_is_one_clear_error(folder, name):
         Engine(name, device="cuda")
 
 
-@pytest.mark.parametrize("name", ["auto", "tiny", "markesteijn3"])
-def test_strength_is_refused_where_nothing_takes_it(folder, name):
-    with pytest.raises(ValueError, match=rf"--strength: model {name} takes none"):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("auto", "no released model takes noise away"),
+        ("tiny", "model tiny takes no noise away; `lincfa models` says which ones do"),
+        ("markesteijn3", "model markesteijn3 takes no noise away"),
+    ],
+)
+def test_strength_is_refused_where_nothing_takes_it(folder, name, said):
+    with pytest.raises(ValueError, match=f"--strength: {said}"):
         Engine(name, strength=0.5)
+
+
+def write_noisy(path, write=write_raf, cfa=XTRANS):
+    """25 blocks that tell the noise, on a sensor of unequal gains."""
+    rgb = np.broadcast_to(np.linspace(0.05, 0.6, 240)[:, None, None], (240, 240, 3))
+    noise = {"read_noise": 0.01, "shot_noise": 0.002, "rng": np.random.default_rng(0)}
+    write(path, expose(rgb, cfa, gains=(0.5, 1, 0.6), **noise), cfa, white_balance=(2, 1, 1 / 0.6))
+
+
+@pytest.mark.parametrize("name", ["auto", "tiny-denoise"])
+def test_a_strength_is_that_share_of_the_noise_that_is_found_told_to_the_model_that_takes_it(folder, name):
+    write_denoiser(folder, gmac=9)
+    write_noisy("a.RAF")
+    (result,) = run(jobs_of("a.RAF"), Engine(name, strength=0.5), format="npy")
+    frame = read_raw("a.RAF")
+    found = estimate_noise(frame.mosaic, frame.cfa)
+    assert found.deviation(0.18) == pytest.approx((0.01**2 + 0.002 * 0.18) ** 0.5, rel=0.1)
+    demosaic, given = Demosaicer.released("tiny-denoise"), (frame.mosaic, frame.cfa, frame.white_balance)
+    wanted = demosaic(*given, noise=(found.read, found.shot), strength=0.5)
+    np.testing.assert_array_equal(np.load("out/a.npy"), wanted)
+    assert np.abs(wanted - demosaic(*given)).max() > 1e-3
+    grey = f"{100 * found.deviation(0.18):.2g} % at middle grey, strength 0.5  "
+    assert "  tiny-denoise  noise " in result.text
+    assert grey in result.text
+
+
+def test_without_strength_auto_leaves_the_noise_to_a_model_that_does_too_even_at_a_higher_cost(folder):
+    write_denoiser(folder, gmac=0.1)
+    write_noisy("a.RAF")
+    (result,) = run(jobs_of("a.RAF"), Engine(), format="npy")
+    assert "  tiny  " in result.text
+    assert "noise" not in result.text
+
+
+def test_a_model_that_is_told_of_no_noise_takes_none_away(folder):
+    write_denoiser(folder)
+    write_noisy("a.RAF")
+    assert [r.outcome for r in run(jobs_of("a.RAF"), Engine("tiny-denoise"), format="npy")] == ["written"]
+    frame = read_raw("a.RAF")
+    wanted = Demosaicer.released("tiny-denoise")(frame.mosaic, frame.cfa, frame.white_balance)
+    np.testing.assert_array_equal(np.load("out/a.npy"), wanted)
+
+
+def test_a_frame_whose_noise_cannot_be_told_is_done_without_and_says_so(folder):
+    write_denoiser(folder)
+    write_rafs(folder / "in", 1)
+    (result,) = run(jobs_of("in"), Engine(strength=1.0), format="npy")
+    assert result.outcome == "written"
+    assert "  noise not reduced: too few blocks that do not clip to tell it  " in result.text
+    frame = read_raw("in/00.RAF")
+    wanted = Demosaicer.released("tiny-denoise")(frame.mosaic, frame.cfa, frame.white_balance)
+    np.testing.assert_array_equal(np.load("out/00.npy"), wanted)
+
+
+def test_a_sensor_without_a_model_that_takes_noise_is_refused_by_file_and_the_others_are_done(folder):
+    write_denoiser(folder)
+    write_release(folder, "bayer-tiny", "bayer")
+    write_noisy("a.RAF")
+    write_noisy("b.dng", write_dng, RGGB)
+    results = list(run(jobs_of("a.RAF", "b.dng"), Engine(strength=0.5), format="npy"))
+    assert outcomes(results) == {"a.RAF": "written", "b.dng": "failed"}
+    said = "--strength: no released model takes noise away for Bayer; leave it out"
+    assert {r.text for r in results if r.outcome == "failed"} == {f"b.dng: {said}"}
+
+
+def test_a_file_says_how_much_noise_was_taken_away(folder, monkeypatch):
+    write_denoiser(folder)
+    write_noisy("a.RAF")
+    made_by = []
+    monkeypatch.setattr(export, "write", lambda *args, model, **kwargs: made_by.append(model))
+    for strength in (0.5, 0.0):
+        list(run(jobs_of("a.RAF"), Engine("tiny-denoise", strength=strength), format="npy"))
+    assert made_by == ["tiny-denoise, noise reduction 0.5", "tiny-denoise"]
 
 
 @pytest.mark.parametrize(

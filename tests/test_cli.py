@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rawpy
+from tiny_denoiser import write_denoiser
 from tiny_release import write_release
 
 from lincfa import checkpoint, cli, export, released
@@ -124,7 +125,8 @@ def test_a_dng_reopened_by_libraw_differs_from_the_npy_by_at_most_a_step(lincfa,
         (["in", "-o", "x.npy"], "x.npy: one file cannot hold 2 results; give a folder"),
         (["in", "--format", "npy", "--render"], "--render makes pictures to look at: tiff or png, not npy"),
         (["in", "--model", "nope"], "nope: neither a checkpoint file nor a released model"),
-        (["in", "--strength", "0.5"], "--strength: model auto takes none"),
+        (["in", "--strength", "0.5"], "--strength: no released model takes noise away"),
+        (["in", "--strength", "0.5", "--model", "vng"], "--strength: model vng takes no noise away"),
         (["nowhere"], "nowhere: no such file or folder"),
         (["models"], "models: no raw files in this folder"),
     ],
@@ -182,6 +184,20 @@ def test_models_lists_each_with_licence_and_cost(lincfa, folder):
     assert (status, err, out[0]) == (0, [], "tiny")
     assert any("1 GMAC per megapixel, 1,234 parameters" in line for line in out)
     assert any("CC0" in line for line in out)
+
+
+def test_models_and_info_say_what_strength_does(lincfa, folder):
+    def line(out, label):
+        return next(text.strip().removeprefix(label).strip() for text in out if text.strip().startswith(label))
+
+    assert line(lincfa("info", "in/a.RAF")[1], "--strength") == "none: no released model takes noise away from this CFA"
+    write_denoiser(folder)
+    assert line(lincfa("info", "in/a.RAF")[1], "--strength") == "auto takes tiny-denoise"
+    _, out, _ = lincfa("models")
+    models = {name: out[out.index(name) :] for name in ("tiny", "tiny-denoise")}
+    said = {name: line(lines, "noise") for name, lines in models.items()}
+    expected = {"tiny": "left as it is; no --strength", "tiny-denoise": "takes away as much as --strength says"}
+    assert said == expected
 
 
 def test_help_needs_neither_torch_nor_libraw():

@@ -15,6 +15,7 @@ import yaml
 from onnx import TensorProto
 from PIL import Image
 from tiny import write_photographs
+from tiny_denoiser import write_denoiser
 from tiny_release import write_release
 
 from lincfa import checkpoint, cli, released
@@ -25,10 +26,11 @@ from lincfa.data.demo import demo_scenes
 from lincfa.data.torture import torture_scene
 from lincfa.infer import Demosaicer
 from lincfa.models import build
+from lincfa.noise import estimate_noise
 from lincfa.portable import darktable_convert, darktable_demo, parity
 from lincfa.portable.darktable import package
 from lincfa.portable.graph import OnnxError, metadata, save, to_onnx
-from lincfa.portable.precision import calibration_mosaics, in_precision, to_fp16, to_int8
+from lincfa.portable.precision import calibration_inputs, in_precision, to_fp16, to_int8
 from lincfa.portable.session import OnnxNetwork, load_onnx
 from lincfa.raw import read_raw
 from lincfa.rawwriter import expose, write_raf
@@ -183,8 +185,10 @@ def test_half_floats_are_close_and_half_the_size(weights_file, kind):
     assert set(weights) == {TensorProto.FLOAT16}
     mosaic = torch.rand(1, 1, 96, 96)
     masks = torch.zeros(1, 3, 96, 96)
-    wanted, given = run_file(whole)(mosaic, masks), run_file(half)(mosaic, masks)
-    assert 0 < (given - wanted).abs().max() < 0.02 * wanted.abs().max()
+    told = [None, torch.tensor([[[0.02, 0.001], [0.01, 0.0005], [0.03, 0.002]]])]
+    for noise in told if kind == "noise" else told[:1]:
+        wanted, given = run_file(whole)(mosaic, masks, noise), run_file(half)(mosaic, masks, noise)
+        assert 0 < (given - wanted).abs().max() < 0.02 * wanted.abs().max()
     assert metadata(half) == metadata(whole) | {"precision": "fp16"}
 
 
@@ -199,27 +203,44 @@ def test_half_floats_leave_grey_beyond_their_range_as_it_is(weights_file, level)
 @pytest.mark.parametrize("kind", ["xtrans", "bayer", "noise", "any-phase"])
 def test_integers_are_for_the_inner_convolutions_only_and_come_close(weights_file, kind, tmp_path):
     whole = graph_of(weights_file, kind)
-    mosaics = calibration_mosaics(write_photographs(tmp_path), whole)
-    assert len(mosaics) == 6
+    inputs = calibration_inputs(write_photographs(tmp_path), whole)
+    assert len(inputs) == 6
     seen = []
-    integers = to_int8(whole, mosaics, lambda done, total: seen.append((done, total)))
+    integers = to_int8(whole, inputs, lambda done, total: seen.append((done, total)))
     assert seen[-1] == (6, 6)
     convolutions = [n for n in whole.graph.node if n.op_type == "Conv"]
     quantised = [t for t in integers.graph.initializer if t.data_type == TensorProto.INT8 and len(t.dims) == 4]
     outer = {"xtrans": 3, "bayer": 3, "noise": 4, "any-phase": 2}[kind]
     assert len(quantised) == len(convolutions) - outer
-    mosaic = torch.from_numpy(mosaics[0])
-    masks = torch.zeros(1, 3, *mosaic.shape[2:])
-    wanted, given = run_file(whole)(mosaic, masks), run_file(integers)(mosaic, masks)
-    assert 0 < rms((given - wanted).numpy()) < 0.05 * rms((wanted - wanted.mean()).numpy())
+    for number in (0, 1):  # the second with noise, where the network is told of it
+        told = {name: torch.from_numpy(value) for name, value in inputs[number].items()}
+        told["masks"] = torch.zeros(1, 3, *told["mosaic"].shape[2:])
+        wanted, given = run_file(whole)(**told), run_file(integers)(**told)
+        assert 0 < rms((given - wanted).numpy()) < 0.05 * rms((wanted - wanted.mean()).numpy())
     assert metadata(integers) == metadata(whole) | {"precision": "int8"}
 
 
 def test_calibration_takes_the_training_images_of_a_dataset_in_the_networks_phase(weights_file, remosaic_set):
     """Middle grey within a stop, whatever the exposure of the files; and red where the network has red."""
-    mosaics = calibration_mosaics(remosaic_set[0], graph_of(weights_file, "xtrans"))
+    inputs = calibration_inputs(remosaic_set[0], graph_of(weights_file, "xtrans"))
+    assert {name for entry in inputs for name in entry} == {"mosaic"}
+    mosaics = [entry["mosaic"] for entry in inputs]
     assert {mosaic.shape for mosaic in mosaics} == {(1, 1, 96, 96)}
     assert 0.09 < np.mean(mosaics) < 0.36
+
+
+@pytest.mark.parametrize("kind", ["dataset", "photographs"])
+def test_calibration_tells_a_network_of_noise_what_is_on_the_mosaics(weights_file, remosaic_set, tmp_path, kind):
+    folder = remosaic_set[0] if kind == "dataset" else write_photographs(tmp_path)
+    inputs = calibration_inputs(folder, graph_of(weights_file, "noise"))
+    assert {entry["noise"].shape for entry in inputs} == {(1, 3, 2)}
+    assert 0.25 < np.mean([entry["noise"].any() for entry in inputs]) < 0.75
+    if kind == "photographs":
+        clean = calibration_inputs(folder, graph_of(weights_file, "xtrans"))
+        for own, without in zip(inputs, clean, strict=True):
+            read, shot = own["noise"][0, 1]
+            expected = (read**2 + shot * without["mosaic"].clip(0).mean()) ** 0.5
+            assert rms(own["mosaic"] - without["mosaic"]) == pytest.approx(expected, rel=0.1, abs=1e-6)
 
 
 @pytest.mark.parametrize(("precision", "calibration"), [("int8", None), ("fp16", "photographs")])
@@ -231,7 +252,7 @@ def test_int8_and_its_calibration_go_together(weights_file, precision, calibrati
 def test_pictures_too_small_to_calibrate_with_are_refused(weights_file, tmp_path):
     Image.new("RGB", (20, 20)).save(tmp_path / "small.png")
     with pytest.raises(ValueError, match=r"no picture has 48 px a side"):
-        calibration_mosaics(tmp_path, graph_of(weights_file, "any-phase"))
+        calibration_inputs(tmp_path, graph_of(weights_file, "any-phase"))
 
 
 def test_files_that_are_no_networks_of_lincfa_are_named(weights_file, tmp_path):
@@ -280,6 +301,38 @@ def test_the_command_says_the_loss_of_integers(lincfa, tmp_path):
     assert float(out[1].split("max difference ")[1].split()[0]) > 1e-4
 
 
+def test_the_loss_of_a_network_that_takes_noise_is_also_told_with_noise(lincfa, folder):
+    write_denoiser(folder)
+    for precision, bound in (("fp32", 1e-5), ("fp16", 1e-2)):
+        options = ("--onnx", f"{precision}.onnx", "--precision", precision)
+        status, out, err = lincfa("export", "tiny-denoise", *options)
+        assert (status, err, len(out)) == (0, [], 6)
+        assert "with noise (read 0.01, shot 0.002) that both are told of" in out[4]
+        for line in (out[1], out[4]):
+            assert 0 < float(line.split("max difference ")[1].split()[0]) < bound
+
+
+def test_strength_is_the_same_in_onnxruntime(lincfa, folder):
+    write_denoiser(folder)
+    cfa = XTRANS.shift(2, 1)
+    noise = {"read_noise": 0.01, "shot_noise": 0.002, "rng": np.random.default_rng(0)}
+    write_raf("a.RAF", expose(0.8 * scene(240, 240).clip(0, 1), cfa, **noise), cfa)
+    save(to_fp16(to_onnx("tiny-denoise")), "half.onnx")
+    for name, model in (("whole", "auto"), ("half", "half.onnx")):
+        arguments = ("demosaic", "a.RAF", "-o", f"{name}.npy", "--engine", "onnx", "--strength", "0.7")
+        status, out, err = lincfa(*arguments, "--model", model)
+        assert (status, err) == (0, [])
+        assert "  tiny-denoise" in out[0]
+        assert ", strength 0.7  " in out[0]
+    frame = read_raw("a.RAF")
+    found = estimate_noise(frame.mosaic, frame.cfa)
+    demosaic = Demosaicer.released("tiny-denoise", precision="fp32")
+    wanted = demosaic(frame.mosaic, frame.cfa, frame.white_balance, noise=(found.read, found.shot), strength=0.7)
+    assert np.abs(wanted - demosaic(frame.mosaic, frame.cfa, frame.white_balance)).max() > 1e-3
+    np.testing.assert_allclose(np.load("whole.npy"), wanted, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(np.load("half.npy"), wanted, rtol=0, atol=1e-2)
+
+
 def test_demosaic_runs_a_name_and_a_file_in_onnxruntime(lincfa, folder):
     cfa = XTRANS.shift(2, 1)
     write_raf("a.RAF", expose(scene(96, 120).clip(0, 1), cfa), cfa)
@@ -304,6 +357,10 @@ def test_demosaic_runs_a_name_and_a_file_in_onnxruntime(lincfa, folder):
         (("demosaic", "a.RAF", "--engine", "onnx", "--model", "x.onnx"), "x.onnx: no such file"),
         (("demosaic", "a.RAF", "--model", "x.onnx"), "x.onnx: ONNX files are for --engine onnx"),
         (("demosaic", "a.RAF", "--engine", "onnx", "--model", "vng"), "--engine onnx: vng is no network"),
+        (
+            ("demosaic", "a.RAF", "--engine", "onnx", "--model", "tiny", "--strength", "1"),
+            "--strength: model tiny takes",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_line(lincfa, folder, arguments, said):

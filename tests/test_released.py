@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_denoiser import write_denoiser
 from tiny_release import write_release
 
+from lincfa import released
 from lincfa.checkpoint import find_weights
 from lincfa.released import ReleasedError, model_for, released_models
 
@@ -33,6 +35,18 @@ def test_auto_is_the_cheapest_model_of_the_family(tmp_path):
     assert model_for("xtrans", tmp_path).id == "b"
     assert model_for("bayer", tmp_path).id == "c"
     assert model_for("other", tmp_path) is None
+
+
+def test_noise_is_left_to_a_model_that_takes_it_away_only_where_that_is_asked_for_or_no_other_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(released, "model_places", lambda root: [root / "models"])
+    write_denoiser(tmp_path, "cheap-denoise", gmac=0.1)
+    assert model_for("xtrans", tmp_path).id == "cheap-denoise"
+    write_release(tmp_path, "clean", "xtrans", gmac=0.2)
+    write_denoiser(tmp_path, "dear-denoise", gmac=0.3)
+    assert model_for("xtrans", tmp_path).id == "clean"
+    assert model_for("xtrans", tmp_path, denoise=True).id == "cheap-denoise"
+    write_release(tmp_path, "bayer", "bayer")
+    assert model_for("bayer", tmp_path, denoise=True) is None
 
 
 def test_other_programs_metrics_are_not_taken_for_models(tmp_path):

@@ -2,9 +2,12 @@
 
     python scripts/utils/benchmark.py --models xtrans-s markesteijn3 --megapixels 24 --json out.json
     python scripts/utils/benchmark.py --end-to-end --models xtrans-s markesteijn3 --megapixels 24
+    python scripts/utils/benchmark.py --end-to-end --batch 6 --models xtrans-s markesteijn3 --json out.json
 
 Each repetition is a fresh process; the frame is made for the occasion. By default a row's seconds are those of
 demosaicing a decoded frame. With --end-to-end they are from raw file to linear DNG, and for LibRaw from file to array.
+--batch adds what `lincfa demosaic` does with N such files by the first model: one after the other (--jobs 1) and with
+decoding, network and writing overlapping (--jobs 2), in turns; 1.00 is no gain.
 'process' is the program from start to end, with the loading of its modules.
 """
 
@@ -13,13 +16,18 @@ import json
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
+from statistics import median
 
+import torch
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from lincfa.batch import Engine, run
 from lincfa.benchmark import REFERENCE, Task, compare, make_frame
+from lincfa.plan import Job
 from lincfa.provenance import command_line, git_commit, machine
 
 COLUMNS = {
@@ -43,8 +51,11 @@ def main() -> int:
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the networks")
     parser.add_argument("--device", default="cpu", help="of the networks")
     parser.add_argument("--end-to-end", action="store_true", help="from raw file to linear DNG")
+    parser.add_argument("--batch", type=int, default=0, metavar="N", help="with --end-to-end: also N files at a time")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
+    if args.batch and not args.end_to_end:
+        parser.error("--batch goes with --end-to-end")
     try:
         with (
             tempfile.TemporaryDirectory(prefix="lincfa-") as folder,
@@ -57,15 +68,41 @@ def main() -> int:
             rows = compare(
                 tasks, args.repetitions, args.threads, lambda model: bar.update(bars, advance=1, description=model)
             )
+            torch.set_num_threads(args.threads)
+            batch = overlap(args, Path(path)) if args.batch else None
     except (ValueError, OSError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
     Console().print(table(rows, args.end_to_end))
+    if batch:
+        apart, together = batch["seconds_jobs_1"], batch["seconds_jobs_2"]
+        times = f"{apart:.1f} s one after the other, {together:.1f} s overlapping, {together / apart:.2f} x"
+        print(f"{args.batch} files by {args.models[0]}: {times}")
     if args.json:
         facts = {"end_to_end": args.end_to_end, "command": command_line(), "commit": git_commit(), "machine": machine()}
+        facts |= {"batch": batch} if batch else {}
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps({"rows": rows, **facts}, indent=1) + "\n")
     return 0
+
+
+def overlap(args: argparse.Namespace, frame: Path) -> dict:
+    """Median seconds of a batch of DNGs of a frame, by files in work at a time, in this process; the weights are loaded
+    and tried before. Raises ValueError for a model or a file that fails."""
+    model, work = args.models[0], [Job(frame, frame.with_name(f"batch-{n}.dng")) for n in range(args.batch)]
+    engine = Engine(model, device=args.device)
+
+    def seconds(jobs: list[Job], threads: int) -> float:
+        started = time.perf_counter()
+        for result in run(jobs, engine, overwrite=True, threads=threads):
+            if result.outcome != "written":
+                raise ValueError(result.text)
+        return time.perf_counter() - started
+
+    seconds(work[:1], threads=1)
+    pairs = [(seconds(work, threads=1), seconds(work, threads=2)) for _ in range(args.repetitions)]
+    apart, together = (median(column) for column in zip(*pairs, strict=True))
+    return {"files": args.batch, "model": model, "seconds_jobs_1": apart, "seconds_jobs_2": together}
 
 
 def table(rows: list[dict], end_to_end: bool) -> Table:

@@ -20,12 +20,13 @@ import torch
 
 from lincfa import export
 from lincfa.checkpoint import load_weights
-from lincfa.describe import FAMILIES, camera, megapixels
+from lincfa.describe import FAMILIES, camera, megapixels, noise_text
 from lincfa.evaluate import LIBRAW_MODELS
 from lincfa.infer import Demosaicer
+from lincfa.noise import Noise, estimate_noise
 from lincfa.plan import Job
 from lincfa.raw import RawError, RawFrame, demosaic_frame, read_raw
-from lincfa.released import model_for
+from lincfa.released import model_for, released_models
 from lincfa.runtime import pick_device
 
 AUTO = "auto"
@@ -57,27 +58,35 @@ class Engine:
     path, or one of LibRaw's demosaicers (lincfa.evaluate.LIBRAW_MODELS).
 
     engine: 'torch', or 'onnx', where a model may also be an ONNX file that lincfa wrote (lincfa.portable).
-    device: 'auto', 'cpu', 'cuda' or 'mps'. Raises ValueError (ReleasedError, CheckpointError and OnnxError are) at once
-    for a model, an engine or a device that cannot be used, and for a strength of noise reduction, since no network
-    takes one; ModuleNotFoundError where ONNX is not installed.
+    device: 'auto', 'cpu', 'cuda' or 'mps'. strength: share of the frame's noise that is taken away, 0 to 1. Above 0 the
+    network must be one that is told of noise (lincfa.models), and 'auto' is the lightest such model.
+    Raises ValueError (ReleasedError, CheckpointError and OnnxError are) at once for a model, an engine or a device that
+    cannot be used, and for a strength that nothing takes; ModuleNotFoundError where ONNX is not installed.
     """
 
-    def __init__(
-        self, model: str = AUTO, *, device: str = "auto", engine: str = "torch", strength: float | None = None
-    ):
-        if strength is not None:
-            raise ValueError(f"--strength: model {model} takes none; it leaves noise as it is")
+    def __init__(self, model: str = AUTO, *, device: str = "auto", engine: str = "torch", strength: float = 0.0):
         if engine == "onnx" and model in LIBRAW_MODELS:
             raise ValueError(f"--engine onnx: {model} is no network, but one of LibRaw's")
-        self.model, self.engine = model, engine
+        if strength and model in LIBRAW_MODELS:
+            raise _no_strength(model)
+        if strength and model == AUTO and not any(m.takes_noise for m in released_models().values()):
+            raise ValueError("--strength: no released model takes noise away")
+        self.model, self.engine, self.strength = model, engine, strength
         self.device = device if engine == "onnx" else _usable(pick_device(device))
         self._networks: dict[str, _Network] = {}
         self.turn = nullcontext() if model in LIBRAW_MODELS else threading.Lock()
         if model not in (AUTO, *LIBRAW_MODELS):
             self._network(model)
 
-    def __call__(self, frame: RawFrame, progress: Callable[[int, int], None]) -> tuple[np.ndarray, str]:
+    def noise(self, frame: RawFrame) -> Noise | None:
+        """What `__call__` is to be told: the frame's noise, or None where it does not matter or cannot be told."""
+        return estimate_noise(frame.mosaic, frame.cfa) if self.strength else None
+
+    def __call__(
+        self, frame: RawFrame, noise: Noise | None, progress: Callable[[int, int], None]
+    ) -> tuple[np.ndarray, str]:
         """(rgb [H, W, 3] linear camera RGB on the scale of the mosaic, name of what ran). progress(tiles done, tiles).
+        noise: of the frame, which a strength takes its share of; None takes none away.
         Called with `turn` held, which is a lock where a network works. Raises ValueError (RawError is).
         """
         family = frame.cfa.family
@@ -86,16 +95,20 @@ class Engine:
             raise RawError(f"{frame.path}: its CFA repeats every {rows} x {columns}: neither X-Trans nor Bayer")
         if self.model in LIBRAW_MODELS:
             return demosaic_frame(frame, LIBRAW_MODELS[self.model])
-        name = self.model if self.model != AUTO else _auto(family)
+        name = self.model if self.model != AUTO else _auto(family, self.strength > 0)
         network = self._network(name)
         if network.family != family:
             raise ValueError(f"model {name} is for {FAMILIES[network.family]}, and this is {FAMILIES[family]}")
-        rgb = network.demosaic(frame.mosaic, frame.cfa, frame.white_balance, progress=progress)
+        told = {"noise": (noise.read, noise.shot), "strength": self.strength} if noise else {}
+        rgb = network.demosaic(frame.mosaic, frame.cfa, frame.white_balance, **told, progress=progress)
         return rgb, network.name
 
     def _network(self, name: str) -> _Network:
         if name not in self._networks:
-            self._networks[name] = (_load_onnx if self.engine == "onnx" else _load)(name, self.device)
+            network = (_load_onnx if self.engine == "onnx" else _load)(name, self.device)
+            if self.strength and not network.demosaic.network.takes_noise:
+                raise _no_strength(name)
+            self._networks[name] = network
         return self._networks[name]
 
 
@@ -150,17 +163,26 @@ def _demosaic(
     _check_file(job.source)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     frame = read_raw(job.source)
+    noise = engine.noise(frame)
     waiting = time.perf_counter()
     with engine.turn:
         waited = time.perf_counter() - waiting
         progress(0, 1)
-        rgb, name = engine(frame, progress)
+        rgb, name = engine(frame, noise, progress)
     if stop.is_set():
         raise Stopped
-    export.write(job.target, rgb, frame, format=format, render=render, model=name)
+    made_by = f"{name}, noise reduction {engine.strength:g}" if noise else name
+    export.write(job.target, rgb, frame, format=format, render=render, model=made_by)
     seconds = time.perf_counter() - started - waited
-    facts = (job.source.name, camera(frame), f"{megapixels(frame):.1f} MP", name, f"{seconds:.1f} s", str(job.target))
-    return Result(job, "written", "  ".join(facts))
+    facts = [job.source.name, camera(frame), f"{megapixels(frame):.1f} MP", name]
+    facts += [_noise_fact(noise, engine.strength)] if engine.strength else []
+    return Result(job, "written", "  ".join([*facts, f"{seconds:.1f} s", str(job.target)]))
+
+
+def _noise_fact(noise: Noise | None, strength: float) -> str:
+    if noise is None:
+        return "noise not reduced: too few blocks that do not clip to tell it"
+    return f"noise {noise_text(noise)}, strength {strength:g}"
 
 
 def _load(name: str, device: str) -> _Network:
@@ -187,11 +209,17 @@ def _usable(device: str) -> str:
     return device
 
 
-def _auto(family: str) -> str:
-    model = model_for(family)
+def _auto(family: str, denoise: bool) -> str:
+    model = model_for(family, denoise=denoise)
+    if model is None and denoise:
+        raise ValueError(f"--strength: no released model takes noise away for {FAMILIES[family]}; leave it out")
     if model is None:
         raise ValueError(f"no model is released for {FAMILIES[family]} yet; choose one of LibRaw's, as --model ahd")
     return str(model.folder)
+
+
+def _no_strength(name: str) -> ValueError:
+    return ValueError(f"--strength: model {name} takes no noise away; `lincfa models` says which ones do")
 
 
 def _check_file(path: Path) -> None:

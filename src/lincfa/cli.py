@@ -1,6 +1,7 @@
 """lincfa: demosaic raw files with a trained network.
 
 lincfa demosaic *.RAF -o developed      linear DNGs, which raw converters open
+lincfa demosaic *.RAF --strength 0.7    with less noise
 lincfa info DSCF0001.RAF                what is known of a file
 lincfa models                           the networks that are there
 lincfa export xtrans-s --onnx x.onnx    a network for other programs
@@ -53,7 +54,15 @@ def build_parser() -> argparse.ArgumentParser:
         "file (with --engine onnx also an ONNX file), or one of LibRaw's: bilinear vng markesteijn1 markesteijn3 "
         "(X-Trans), ahd dht aahd (Bayer)",
     )
-    command.add_argument("--strength", type=_share, metavar="0..1", help="of noise reduction, for models that do it")
+    command.add_argument(
+        "--strength",
+        type=_share,
+        default=0.0,
+        metavar="0..1",
+        help="of noise reduction: 0 (default) none, 1 all the noise that is found in the file. Only models that are "
+        "told of noise take one (`lincfa models` says which): auto then is the lightest of those, and any other model "
+        "is an error. A file whose noise cannot be told (tiny, or clipped all over) is done without; its line says so",
+    )
     command.add_argument("--jobs", type=_positive, default=2, metavar="N", help="files in work at a time (default 2)")
     command.add_argument("--overwrite", action="store_true", help="write results again that are there already")
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
@@ -153,7 +162,7 @@ def export(args: argparse.Namespace) -> int:
     from lincfa.checkpoint import load_weights
     from lincfa.portable.darktable import package
     from lincfa.portable.graph import metadata, save, to_onnx
-    from lincfa.portable.parity import compare, parity_lines
+    from lincfa.portable.parity import NOISE, compare, parity_lines
     from lincfa.portable.precision import in_precision
     from lincfa.portable.session import OnnxNetwork
 
@@ -170,10 +179,14 @@ def export(args: argparse.Namespace) -> int:
             path = args.onnx
             save(graph, path)
         bar.reset(task, description="comparing with torch")
-        parity = compare(load_weights(args.model).network, OnnxNetwork(str(path), device="cpu"), watch)
+        both = (load_weights(args.model).network, OnnxNetwork(str(path), device="cpu"))
+        lines = parity_lines(compare(*both, watch))
+        if both[0].takes_noise:
+            bar.reset(task, description="comparing with torch, told of noise")
+            lines += parity_lines(compare(*both, watch, noise=NOISE))[:-1]  # the time is the same
     facts = metadata(graph)
     print(f"{path}  {facts['name']}  {args.precision}  {os.path.getsize(path) / 1e6:.1f} MB  opset {facts['opset']}")
-    print("\n".join(parity_lines(parity)))
+    print("\n".join(lines))
     return 0
 
 

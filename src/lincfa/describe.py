@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.text import Text
 
 from lincfa.cfa import CFA, LETTERS
-from lincfa.noise import METHOD, estimate_noise
+from lincfa.noise import METHOD, Noise, estimate_noise
 from lincfa.raw import ALGORITHMS, RawFrame
 from lincfa.released import Released, model_for
 
@@ -37,6 +37,7 @@ def frame_lines(frame: RawFrame, root: Path = Path()) -> Lines:
         ("orientation", f"{frame.orientation} ({TURNS.get(frame.orientation, 'mirrored')})"),
         ("noise", noise_line(frame)),
         ("model", auto_line(frame.cfa, root)),
+        ("--strength", strength_line(frame.cfa, root)),
     ]
 
 
@@ -47,6 +48,7 @@ def model_lines(model: Released) -> Lines:
     return [
         ("for", f"{FAMILIES.get(model.family, model.family)} sensors"),
         *figures,
+        ("noise", "takes away as much as --strength says" if model.takes_noise else "left as it is; no --strength"),
         ("cost", f"{facts['gmac_per_megapixel']:g} GMAC per megapixel, {facts['parameters']:,} parameters"),
         ("licence", f"{facts['licence']} (weights)"),
         ("card", str(model.folder / "README.md")),
@@ -77,8 +79,13 @@ def noise_line(frame: RawFrame) -> str:
     noise = estimate_noise(frame.mosaic, frame.cfa)
     if noise is None:
         return "too few blocks that do not clip to tell"
+    return f"about {noise_text(noise)} ({METHOD})"
+
+
+def noise_text(noise: Noise) -> str:
+    """Its standard deviation at two levels."""
     grey = noise.deviation(MIDDLE_GREY)
-    return f"about {100 * noise.read:.2g} % of white at black, {100 * grey:.2g} % at middle grey ({METHOD})"
+    return f"{100 * noise.read:.2g} % of white at black, {100 * grey:.2g} % at middle grey"
 
 
 def auto_line(cfa: CFA, root: Path = Path()) -> str:
@@ -88,9 +95,16 @@ def auto_line(cfa: CFA, root: Path = Path()) -> str:
     return f"auto takes {model.id}" if model else "none is released for this CFA; name one of LibRaw's with --model"
 
 
+def strength_line(cfa: CFA, root: Path = Path()) -> str:
+    """What noise reduction there is for a sensor."""
+    model = model_for(cfa.family, root, denoise=True)
+    return f"auto takes {model.id}" if model else "none: no released model takes noise away from this CFA"
+
+
 def figure_line(evaluation: dict, name: str) -> str:
-    """The named model's linear PSNR beside the best of LibRaw's demosaicers on the same mosaics."""
+    """The named model's linear PSNR beside the best of LibRaw's demosaicers on the same mosaics, where one was run."""
     scores = {other: mean["psnr_linear_db"] for other, mean in evaluation["mean"].items()}
-    best = max(ALGORITHMS.keys() & scores, key=scores.get)
+    best = max(ALGORITHMS.keys() & scores, key=scores.get, default=None)
     kind = SUITES.get(evaluation["suite"], evaluation["suite"])
-    return f"{evaluation['set']} ({kind}): {scores[name]:.2f} dB linear, LibRaw's {best} {scores[best]:.2f} dB"
+    beside = f", LibRaw's {best} {scores[best]:.2f} dB" if best else ""
+    return f"{evaluation['set']} ({kind}): {scores[name]:.2f} dB linear{beside}"

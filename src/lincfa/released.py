@@ -26,6 +26,11 @@ class Released:
     def family(self) -> str:
         return self.facts["family"]
 
+    @property
+    def takes_noise(self) -> bool:
+        """Whether its network is told how strong the noise is, and takes it away (see lincfa.models)."""
+        return bool(self.facts.get("model", {}).get("noise"))
+
 
 def model_places(root: Path = Path()) -> list[Path]:
     """The folders that may hold models/<id>, the first counts: root's models/, then what came with the package.
@@ -45,10 +50,13 @@ def released_models(root: Path = Path()) -> dict[str, Released]:
     return dict(sorted(found.items()))
 
 
-def model_for(family: str, root: Path = Path()) -> Released | None:
-    """The released model that costs least for a CFA family, or None where there is none."""
-    own = [model for model in released_models(root).values() if model.family == family]
-    return min(own, key=lambda model: model.facts["gmac_per_megapixel"], default=None)
+def model_for(family: str, root: Path = Path(), *, denoise: bool = False) -> Released | None:
+    """The released model that costs least for a CFA family, or None where there is none.
+
+    denoise: one that takes noise away; otherwise such a one, told of no noise, stands in only where no other is.
+    """
+    own = [m for m in released_models(root).values() if m.family == family and m.takes_noise >= denoise]
+    return min(own, key=lambda model: (model.takes_noise, model.facts["gmac_per_megapixel"]), default=None)
 
 
 def _facts(path: Path) -> dict | None:

@@ -16,13 +16,15 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 
 from lincfa.data.augment import AugmentConfig
 from lincfa.data.dataset import PatchSet
-from lincfa.evaluate import load_suite
+from lincfa.evaluate import load_suite, noisy
 from lincfa.models import normalising_gain
 from lincfa.portable.graph import MOSAIC, NOISE, metadata
 
 PRECISIONS = ("fp32", "fp16", "int8")
 PATCHES = 64
 PATCH_PX = 96
+MOST_NOISE = (0.02, 0.004)
+"""(read, shot) on white = 1: where a network is told of noise, half of the patches have some, up to this much."""
 CENTILE = 99.99
 """Values beyond are cut: a range that holds them all makes the step between values larger, which costs more."""
 
@@ -35,13 +37,13 @@ def in_precision(
 ) -> onnx.ModelProto:
     """A graph of lincfa.portable.graph in one of PRECISIONS; inputs and outputs are float32 in all of them.
 
-    calibration: for int8, see `calibration_mosaics`. progress(done, total) is called for each of its mosaics.
+    calibration: for int8, see `calibration_inputs`. progress(done, total) is called for each of its mosaics.
     Raises ValueError where it is missing, or not for this precision.
     """
     if (calibration is not None) != (precision == "int8"):
         raise ValueError("--precision int8 and --calibration DIR (photographs, or a built dataset) go together")
     if precision == "int8":
-        return to_int8(model, calibration_mosaics(calibration, model), progress)
+        return to_int8(model, calibration_inputs(calibration, model), progress)
     return {"fp32": lambda m: m, "fp16": to_fp16}[precision](model)
 
 
@@ -77,22 +79,21 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def to_int8(
     model: onnx.ModelProto,
-    mosaics: list[np.ndarray],
+    inputs: list[dict[str, np.ndarray]],
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> onnx.ModelProto:
     """The graph with its inner convolutions in 8-bit integers (QDQ: a scale for each output channel of the weights,
     and for each layer's values the range that they have on the mosaics). The first and the last convolution, and the
     sums between them, stay in float32.
 
-    mosaics: [1, 1, H, W] float32 each, as `calibration_mosaics` gives them.
+    inputs: of the graph by name, float32, as `calibration_inputs` gives them.
     """
-    noise = {NOISE: np.zeros((1, 3, 2), np.float32)} if NOISE in {i.name for i in model.graph.input} else {}
     with tempfile.TemporaryDirectory() as folder, _silence():
         Path(folder, "fp32.onnx").write_bytes(model.SerializeToString())  # it would change the graph in memory
         quantize_static(
             Path(folder, "fp32.onnx"),
             Path(folder, "int8.onnx"),
-            _Reader([{MOSAIC: mosaic} | noise for mosaic in mosaics], progress),
+            _Reader(inputs, progress),
             quant_format=QuantFormat.QDQ,
             nodes_to_quantize=_inner_convolutions(model),
             per_channel=True,
@@ -104,35 +105,53 @@ def to_int8(
         return _with_precision(onnx.load(Path(folder, "int8.onnx")), model, "int8")
 
 
-def calibration_mosaics(folder, model: onnx.ModelProto) -> list[np.ndarray]:
-    """Up to 64 mosaics [1, 1, H, W] as the graph takes them, at most 96 px a side.
+def calibration_inputs(folder, model: onnx.ModelProto) -> list[dict[str, np.ndarray]]:
+    """Inputs of the graph by name: up to 64 mosaics [1, 1, H, W], at most 96 px a side, and for a graph that takes
+    noise that of each, [1, 3, 2]: half of the mosaics then have some, since it changes the ranges of all layers.
 
     folder: a built dataset, whose training images are taken, or a folder of photographs.
     Raises ValueError (DatasetError is one) for a folder with neither.
     """
-    facts = metadata(model)
+    facts, noise = metadata(model), NOISE in {i.name for i in model.graph.input}
     multiple = int(facts["multiple_px"])
     side = PATCH_PX // multiple * multiple
     if Path(folder, "manifest.json").is_file():
-        config = AugmentConfig(phases=False, exposure_ev=(-0.5, 0.5))  # as far as a power of two leaves frames
+        read, shot = MOST_NOISE if noise else (0.0, 0.0)
+        config = AugmentConfig(
+            phases=False,
+            exposure_ev=(-0.5, 0.5),  # as far as a power of two leaves frames
+            read_noise=(0.0, read),
+            shot_noise=(0.0, shot),
+            noise_share=0.5,
+        )
         patches = PatchSet(folder, patch_px=side, config=config, seed=0, family=facts["family"])
-        return [patch[None].numpy().copy() for patch in patches.batch(range(PATCHES)).mosaic]
-    mosaics = list(_of_photographs(folder, facts["family"], multiple, side))
-    if not mosaics:
+        batch = patches.batch(range(PATCHES))
+        pairs = zip(batch.mosaic.numpy(), batch.noise.numpy(), strict=True)
+    else:
+        pairs = _of_photographs(folder, facts["family"], multiple, side, noise)
+    inputs = [{MOSAIC: mosaic[None].copy()} | ({NOISE: told[None].copy()} if noise else {}) for mosaic, told in pairs]
+    if not inputs:
         raise ValueError(f"{folder}: no picture has {multiple} px a side")
-    return mosaics
+    return inputs
 
 
-def _of_photographs(folder, family: str, multiple: int, side: int) -> Iterator[np.ndarray]:
-    """The middle of each picture."""
-    for scene in load_suite("truth", folder, family, PATCHES):
+def _of_photographs(
+    folder, family: str, multiple: int, side: int, noise: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(mosaic [1, H, W], its noise [3, 2]) of the middle of each picture; where noise is wanted, of every second one
+    with some, from an eighth of the most to the most."""
+    for number, scene in enumerate(load_suite("truth", folder, family, PATCHES)):
+        if noise and number % 2:
+            share = 2.0 ** -(number // 2 % 4)
+            scene = noisy(scene, share * MOST_NOISE[0], share**2 * MOST_NOISE[1], seed=number)
         height, width = (min(side, n // multiple * multiple) for n in scene.mosaic.shape)
         top, left = (
             (n - m) // 2 // multiple * multiple for n, m in zip(scene.mosaic.shape, (height, width), strict=True)
         )
         gain = np.float32(normalising_gain(float(scene.mosaic.mean())))
         if height and width:
-            yield gain * scene.mosaic[None, None, top : top + height, left : left + width]
+            told = np.tile(np.float32(scene.noise), (3, 1))
+            yield gain * scene.mosaic[None, top : top + height, left : left + width], gain * told
 
 
 def _with_precision(converted: onnx.ModelProto, original: onnx.ModelProto, precision: str) -> onnx.ModelProto:
