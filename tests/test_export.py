@@ -122,6 +122,12 @@ def test_the_colour_tags_of_a_dng_are_those_of_the_frame(tmp_path, frame, rgb):
     assert read_raw_matrix(tmp_path / "a.dng") == pytest.approx(XYZ_TO_CAMERA.ravel(), abs=1e-6)
 
 
+@pytest.mark.parametrize(("share", "tag"), [(0.0, "0/1"), (0.5, "1/2")])
+def test_a_dng_says_how_much_noise_was_taken_away(tmp_path, frame, rgb, share, tag):
+    export.write(tmp_path / "a.dng", rgb, frame, noise_reduction=share)
+    assert exif_of(tmp_path / "a.dng")["Exif.Image.NoiseReductionApplied"] == tag
+
+
 def read_raw_matrix(path):
     """LibRaw knows an X-T2, and takes a DNG's own matrix before that."""
     with rawpy.imread(str(path)) as raw:

@@ -171,8 +171,9 @@ def _demosaic(
         rgb, name = engine(frame, noise, progress)
     if stop.is_set():
         raise Stopped
-    made_by = f"{name}, noise reduction {engine.strength:g}" if noise else name
-    export.write(job.target, rgb, frame, format=format, render=render, model=made_by)
+    reduction = engine.strength if noise else 0.0
+    made_by = f"{name}, noise reduction {reduction:g}" if reduction else name
+    export.write(job.target, rgb, frame, format=format, render=render, model=made_by, noise_reduction=reduction)
     seconds = time.perf_counter() - started - waited
     facts = [job.source.name, camera(frame), f"{megapixels(frame):.1f} MP", name]
     facts += [_noise_fact(noise, engine.strength)] if engine.strength else []

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -44,12 +45,14 @@ def write(
     render: bool = False,
     software: str = SOFTWARE,
     model: str = "",
+    noise_reduction: float = 0.0,
 ) -> None:
     """Write rgb to path, whole or not at all: under another name beside it first, then renamed.
 
     rgb: [H, W, 3] float32 linear camera RGB of frame's mosaic area, black = 0, white = 1, unbalanced, unclipped.
     frame: the raw file it came from, for colours, crop, orientation and metadata.
-    format: of FORMATS. render: sRGB, for a TIFF. software, model: who made it, for the metadata.
+    format: of FORMATS. render: sRGB, for a TIFF. software, model: who made it, for the metadata. noise_reduction: share
+    of the noise that was taken away, for a DNG's metadata.
     Raises ExportError when the file cannot be written (no folder, no rights, full disk); ValueError for an unknown
     format, one that render is not for, and an rgb of another size than the mosaic.
     """
@@ -60,7 +63,7 @@ def write(
     if rgb.shape != (*frame.mosaic.shape, 3):
         raise ValueError(f"{frame.path}: rgb is {rgb.shape} and the mosaic {frame.mosaic.shape}")
     writers = {
-        "dng": write_linear_dng,
+        "dng": partial(write_linear_dng, noise_reduction=noise_reduction),
         "tiff": write_rendered_tiff if render else write_linear_tiff,
         "exr": write_exr,
         "npy": write_npy,

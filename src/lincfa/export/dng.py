@@ -23,8 +23,8 @@ LINEAR_RAW = 34892
 D65 = 21
 
 
-def write_linear_dng(path, rgb: np.ndarray, frame: RawFrame, software: str) -> None:
-    """rgb: [H, W, 3] linear camera RGB of frame's mosaic area; see lincfa.export.write.
+def write_linear_dng(path, rgb: np.ndarray, frame: RawFrame, software: str, noise_reduction: float = 0.0) -> None:
+    """rgb: [H, W, 3] linear camera RGB of frame's mosaic area; arguments: see lincfa.export.write.
 
     The first directory is a preview with the metadata, its sub-directory the LinearRaw image. Values are coded as in
     lincfa.export.levels; WhiteLevel is where the sensor saturates, as in the source, so that converters find clipped
@@ -44,7 +44,7 @@ def write_linear_dng(path, rgb: np.ndarray, frame: RawFrame, software: str) -> N
             subifds=1,
             software=software,
             metadata=None,
-            extratags=_camera_tags(frame, software),
+            extratags=_camera_tags(frame, software, noise_reduction),
         )
         tiff.write(
             **placeholder((rgb.shape[0] + MASKED_ROWS, rgb.shape[1])),
@@ -63,7 +63,7 @@ def _lossless_jpeg(tile: np.ndarray) -> bytes:
     return imagecodecs.jpeg8_encode(linear_to_code(tile), lossless=True, predictor=1, bitspersample=16)
 
 
-def _camera_tags(frame: RawFrame, software: str) -> list[tuple]:
+def _camera_tags(frame: RawFrame, software: str, noise_reduction: float) -> list[tuple]:
     source = frame.path.name.encode("utf-8", "replace")
     return [
         (50706, "B", 4, bytes((1, 4, 0, 0)), True),  # DNGVersion
@@ -77,7 +77,7 @@ def _camera_tags(frame: RawFrame, software: str) -> list[tuple]:
         (50728, "2I", 3, _rationals(1 / frame.white_balance), True),  # AsShotNeutral
         (50730, "2i", 1, (0, 1), True),  # BaselineExposure
         (50827, "B", len(source), source, True),  # OriginalRawFileName, in UTF-8
-        (50935, "2I", 1, (0, 1), True),  # NoiseReductionApplied: none
+        (50935, "2I", 1, _rationals([noise_reduction]), True),  # NoiseReductionApplied: 0 none, 1 the ideal amount
         (50966, "s", 0, software, True),  # PreviewApplicationName
         (50970, "I", 1, 2, True),  # PreviewColorSpace: sRGB
         (51110, "I", 1, 1, True),  # DefaultBlackRender: none is subtracted to please
