@@ -40,6 +40,7 @@ MODELS = {
     "xtrans": PACKED | {"family": "xtrans", "coding": 0.5},
     "bayer": PACKED | {"family": "bayer"},
     "noise": PACKED | {"family": "xtrans", "coding": 0.5, "noise": True},
+    "denoising": PACKED | {"name": "denoising", "family": "xtrans", "coding": 0.5},
     "any-phase": {"name": "unet", "width": 2},
 }
 
@@ -106,7 +107,8 @@ def rms(values):
 
 @pytest.mark.parametrize("size", [(67, 83), (96, 61)])
 @pytest.mark.parametrize(
-    ("kind", "cfa"), [("xtrans", XTRANS.shift(1, 4)), ("noise", XTRANS), ("bayer", RGGB.shift(1, 0))]
+    ("kind", "cfa"),
+    [("xtrans", XTRANS.shift(1, 4)), ("noise", XTRANS), ("denoising", XTRANS), ("bayer", RGGB.shift(1, 0))],
 )
 def test_a_frame_of_any_size_and_phase_comes_out_as_torch_does_it(weights_file, kind, cfa, size):
     mosaic = cfa.mosaic(scene(*size)) / np.float32(8)  # so that there is a gain to normalise by
@@ -127,10 +129,11 @@ def test_a_network_of_any_phase_is_fixed_to_phase_0_of_its_family(weights_file):
     torch.testing.assert_close(network(mosaic, torch.zeros_like(masks)), wanted, rtol=0, atol=1e-5)
 
 
-def test_noise_reaches_the_network_and_none_is_taken_where_none_is_told(weights_file):
-    network, own = run_file(graph_of(weights_file, "noise")), load_weights(weights_file("noise")).network
+@pytest.mark.parametrize(("kind", "share"), [("noise", 1), ("denoising", 1), ("denoising", 0.1)])
+def test_noise_reaches_the_network_and_none_is_taken_where_none_is_told(weights_file, kind, share):
+    network, own = run_file(graph_of(weights_file, kind)), load_weights(weights_file(kind)).network
     mosaic, masks = torch.rand(1, 1, 24, 36), torch.from_numpy(XTRANS.masks(24, 36))[None]
-    noise = torch.tensor([[[0.02, 0.001], [0.01, 0.0005], [0.03, 0.002]]])
+    noise = torch.tensor([[[0.02, 0.001], [0.01, 0.0005], [0.03, 0.002]]]) * torch.tensor([share, share**2])
     with torch.inference_mode():
         told, untold = own(mosaic, masks, noise), own(mosaic, masks)
     assert (told - untold).abs().max() > 0.01
@@ -186,7 +189,7 @@ def test_half_floats_are_close_and_half_the_size(weights_file, kind):
     mosaic = torch.rand(1, 1, 96, 96)
     masks = torch.zeros(1, 3, 96, 96)
     told = [None, torch.tensor([[[0.02, 0.001], [0.01, 0.0005], [0.03, 0.002]]])]
-    for noise in told if kind == "noise" else told[:1]:
+    for noise in told if kind in ("noise", "denoising") else told[:1]:
         wanted, given = run_file(whole)(mosaic, masks, noise), run_file(half)(mosaic, masks, noise)
         assert 0 < (given - wanted).abs().max() < 0.02 * wanted.abs().max()
     assert metadata(half) == metadata(whole) | {"precision": "fp16"}

@@ -19,6 +19,6 @@ def write_denoiser(root: Path, name: str = "tiny-denoise", family: str = "xtrans
     torch.nn.init.kaiming_normal_(network.noise.weight)
     save_weights(folder / "weights.safetensors", model, network.state_dict(), family, {"name": name})
     facts = json.loads((folder / "metrics.json").read_text())
-    (folder / "metrics.json").write_text(json.dumps(facts | {"model": model}))
+    (folder / "metrics.json").write_text(json.dumps(facts | {"takes_noise": True}))
     write_sums(folder)
     return folder

@@ -1,6 +1,7 @@
 """Make a released model's folder complete: weights, metrics, training data, card and checksums.
 
     python scripts/utils/release.py checkpoints/xtrans-s/best.pt --to models/xtrans-s
+    python scripts/utils/release.py checkpoints/xtrans-s-denoise/best.pt --to models/xtrans-s-denoise --clean xtrans-s
     python scripts/utils/release.py models/xtrans-s/weights.safetensors --log logs/xtrans-s --eval a.json b.json \
         --data data/photographs --sources SOURCES.tsv --licence "CC BY-SA 4.0" --licence-reason "..." \
         --robustness robustness.json --benchmark benchmark.json
@@ -26,6 +27,7 @@ def main() -> int:
     parser.add_argument(
         "--to", type=Path, metavar="FOLDER", help="only write the weights there, in the released format"
     )
+    parser.add_argument("--clean", metavar="MODEL", help="with --to: what gives the pictures without noise")
     parser.add_argument("--card", action="store_true", help="only the card and the checksums")
     parser.add_argument("--log", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--eval", type=Path, nargs="+", default=[], metavar="JSON")
@@ -43,7 +45,7 @@ def main() -> int:
         )
     try:
         if args.to:
-            print(convert(args.weights, args.to))
+            print(convert(args.weights, args.to, args.clean))
         else:
             _describe(args, args.weights.parent)
     except (ValueError, OSError) as error:

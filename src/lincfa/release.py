@@ -19,10 +19,11 @@ import json
 from pathlib import Path
 
 import yaml
+from torch import nn
 
-from lincfa.checkpoint import RELEASED, SUMS, find_weights, load_weights, save_weights
+from lincfa.checkpoint import RELEASED, SUMS, Weights, find_weights, load_weights, save_weights
 from lincfa.data.manifest import DatasetError, Manifest
-from lincfa.models import gmac_per_megapixel, parameter_count
+from lincfa.models import build, gmac_per_megapixel, parameter_count
 from lincfa.raw import file_sha256
 from lincfa.robustness import report as robustness
 
@@ -33,17 +34,33 @@ RESULTS |= {"false_colour": ("false colour", ".4f"), "worse_than_markesteijn3": 
 ROBUSTNESS, BENCHMARK = "robustness.json", "benchmark.json"
 
 
-def convert(weights: Path, folder: Path) -> Path:
+def convert(weights: Path, folder: Path, clean: str | None = None) -> Path:
     """Write a checkpoint as the weights of a released model, in float32, and return their path.
 
     The model is called like the folder. What else lies there is of the old weights until it is made anew.
-    Raises CheckpointError, OSError.
+    clean: a model whose pictures it is to give where there is no noise (see lincfa.models.denoising); the checkpoint's
+    network was trained on noise from there.
+    Raises CheckpointError, OSError, and ValueError where the two do not belong together.
     """
     loaded, path = load_weights(weights), folder / RELEASED
     facts = loaded.facts | {"name": folder.name}
-    save_weights(path, loaded.model, loaded.network.state_dict(), loaded.family, facts)
+    model, network = loaded.model, loaded.network
+    if clean:
+        model, network = _denoising(loaded, load_weights(clean))
+    save_weights(path, model, network.state_dict(), loaded.family, facts)
     write_sums(folder)
     return path
+
+
+def _denoising(noisy: Weights, clean: Weights) -> tuple[dict, nn.Module]:
+    arguments = {key: value for key, value in noisy.model.items() if key != "noise"}
+    if arguments != clean.model or not noisy.network.takes_noise:
+        raise ValueError(f"the networks do not belong together: {noisy.model} and {clean.model}")
+    model = arguments | {"name": "denoising"}
+    network = build(**model)
+    network.clean.load_state_dict(clean.network.state_dict())
+    network.noisy.load_state_dict(noisy.network.state_dict())
+    return model, network
 
 
 def collect(weights: Path, logs: list[Path], evaluations: list[Path], licence: str, licence_reason: str) -> dict:
@@ -70,6 +87,7 @@ def collect(weights: Path, logs: list[Path], evaluations: list[Path], licence: s
         "margin_px": network.margin,
         "multiple_px": network.multiple,
         "any_phase": network.cfa is None,
+        "takes_noise": network.takes_noise,
         "licence": licence,
         "licence_reason": licence_reason,
         "best": {"images": loaded.facts["images"], "validation": loaded.facts["validation"]},

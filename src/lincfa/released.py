@@ -29,7 +29,7 @@ class Released:
     @property
     def takes_noise(self) -> bool:
         """Whether its network is told how strong the noise is, and takes it away (see lincfa.models)."""
-        return bool(self.facts.get("model", {}).get("noise"))
+        return bool(self.facts.get("takes_noise"))
 
 
 def model_places(root: Path = Path()) -> list[Path]:

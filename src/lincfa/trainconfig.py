@@ -117,8 +117,8 @@ lincfa.infer aligns frames to it. Half of the photographs get other colours, mor
 
 LAB = replace(
     PACKED,
-    name="lab_0",
-    checkpoint_folder="experiments/lab_0",
+    name="lab",
+    checkpoint_folder="experiments/lab",
     images=64_000,
     model=PACKED.model | {"family": "xtrans", "width": 32, "blocks": 4},
     loss={"l1": 1.0, "perceptual_l1": 2.0},

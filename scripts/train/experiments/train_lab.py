@@ -9,11 +9,16 @@ normalisation are arms of this recipe. What they cost and say: docs/EXPERIMENTS.
 """
 
 import sys
+from dataclasses import replace
 
 from lincfa.train import main
 from lincfa.trainconfig import LAB
 
-CONFIG = LAB
+CONFIG = replace(
+    LAB,
+    name="lab_0",
+    checkpoint_folder="experiments/lab_0",
+)
 
 if __name__ == "__main__":
     sys.exit(main(CONFIG, __doc__))

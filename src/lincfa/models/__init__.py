@@ -17,11 +17,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from lincfa.models.denoising import DenoisingNet
 from lincfa.models.packed import PackedNet
 from lincfa.models.srgb import InSRGB
 from lincfa.models.unet import UNet
 
-ARCHITECTURES = {"unet": UNet, "packed": PackedNet}
+ARCHITECTURES = {"unet": UNet, "packed": PackedNet, "denoising": DenoisingNet}
 SPACES = ("linear", "srgb")
 MIDDLE_GREY = 0.18
 MAX_STOPS = 16
