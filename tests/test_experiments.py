@@ -7,28 +7,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny_ledger import HAND
 
 from lincfa.evaluate import LIBRAW_MODELS, json_safe, summarise
-from lincfa.experiments import LedgerError, check, generate, load, record, render
+from lincfa.experiments import FIGURES, LedgerError, check, load, record, render, write
 from lincfa.ledger import FACTS
 from lincfa.runfiles import LIBRAW
 
 ROOT = Path(__file__).resolve().parents[1]
-HAND = """# a remark that YAML tools would lose
-id: v5.0_probe
-title: a probe
-status: analysis
-origin: measured
-date: 2026-03-01
-version: "5.0"
-variant: probe
-readme: true
-scripts: [scripts/train/probe.py, scripts/train/gone.py]
-question: Does it work?
-lesson: >-
-  It does,
-  a little.
-"""
+PAGE, PICTURES = "docs/EXPERIMENTS.md", list(FIGURES)
 
 
 @pytest.fixture
@@ -41,14 +28,10 @@ def repo(tmp_path):
     for name in ("_intro.md", "_questions.md", "_naming.md", "v4.yaml"):
         shutil.copy(ROOT / "docs/experiments" / name, folder / name)
     (folder / "v5.0_probe.yaml").write_text(HAND)
+    (folder / "_answers.md").write_text("- Does it work? Open.\n")
     (tmp_path / "README.md").write_text("# x\n<!-- results:begin -->\n<!-- results:end -->\nlast words\n")
-    write_pages(tmp_path)
+    write(tmp_path)
     return tmp_path
-
-
-def write_pages(root):
-    for name, text in generate(root).items():
-        (root / name).write_text(text, encoding="utf-8")
 
 
 def write_log(root, name="v5.0_probe", seed=0, width=60, **changes):
@@ -118,16 +101,27 @@ def test_two_renderings_of_one_ledger_are_the_same_text_whatever_the_hash_seed()
 
 def test_a_changed_figure_makes_the_pages_that_show_it_stale(repo):
     path = repo / "docs/experiments/v5.0_probe.yaml"
-    record(path, write_log(repo), [write_evaluation(repo, {"v5.0_probe": [40.0, 42.0]})])
-    assert check(repo) == ["docs/EXPERIMENTS.md", "README.md"]
-    write_pages(repo)
+    log = write_log(repo, gmac_per_megapixel=10.0)
+    record(path, log, [write_evaluation(repo, {"v5.0_probe": [40.0, 42.0]})])
+    assert check(repo) == [PAGE, PICTURES[0], "README.md"]
+    write(repo)
     assert check(repo) == []
     path.write_text(path.read_text().replace("41.375", "51.375"))
-    assert check(repo) == ["docs/EXPERIMENTS.md"]
+    assert check(repo) == [PAGE]
     path.write_text(
         path.read_text().replace("51.375", "41.375").replace("psnr_linear_db: 41.0", "psnr_linear_db: 43.0")
     )
-    assert check(repo) == ["docs/EXPERIMENTS.md", "README.md"]
+    assert check(repo) == [PAGE, PICTURES[0], "README.md"]
+
+
+def test_a_picture_edited_by_hand_or_missing_is_stale(repo):
+    for name in PICTURES:
+        (repo / name).write_text((repo / name).read_text() + " ")
+    assert check(repo) == PICTURES
+    for name in PICTURES:
+        (repo / name).unlink()
+    assert check(repo) == PICTURES
+    assert all(f"]({name.removeprefix('docs/')})" in page(repo) for name in PICTURES)
 
 
 def test_a_page_edited_by_hand_or_missing_is_stale(repo):
@@ -290,7 +284,7 @@ def test_one_seed_is_called_no_claim_and_three_give_mean_and_spread_over_seeds(r
     assert "truth:kodak24, xtrans | 40.00 ± 1.00 |" in row
     assert "| 3 |" in row
     assert "seed: 0 | 1 | 2" in text
-    write_pages(repo)
+    write(repo)
     readme = (repo / "README.md").read_text().splitlines()
     ranked = [line.split(" | ")[0] for line in readme if "truth:kodak24" in line]
     assert ranked == ["| [v5.0_probe_analysis](docs/EXPERIMENTS.md#v5.0_probe)", "| vng"]
@@ -388,7 +382,30 @@ def test_the_files_of_the_real_evaluation_are_read(repo):
     means, spreads, runs = probe.score(probe.suites()["torture:v2", "xtrans"])
     assert (means["psnr_linear_db"], spreads["psnr_linear_db"], [r.seed for r in runs]) == (35.0, 2.0, [0])
     assert "| julia | 37.00 | 34.00 |" in page(repo)
-    assert "| 0.500 ± 0.000 | - | 1 (no claim) |" in line_with(page(repo), "| [v5.0_probe_analysis]")
+    assert "| 0.500 ± 0.000 | - | - | - | - | 1 (no claim) |" in line_with(page(repo), "| [v5.0_probe_analysis]")
+
+
+def test_the_dashboard_has_a_row_for_each_libraw_algorithm_from_the_newest_evaluation_on_most_images(repo):
+    path = repo / "docs/experiments/v5.0_probe.yaml"
+    psnrs = {"v5.0_probe": [40.0, 40.0], "vng": [33.0, 33.0], "bilinear": [30.0, 30.0]}
+    record(path, write_log(repo), [write_evaluation(repo, psnrs)])
+    later = path.with_name("v5.10_probe.yaml")
+    later.write_text(HAND.replace("v5.0_probe", "v5.10_probe").replace('"5.0"', '"5.10"'))
+    newer = {"v5.10_probe": [41.0, 41.0], "vng": [33.5, 33.5]}
+    few = write_evaluation(repo, {"v5.10_probe": [50.0], "bilinear": [50.0]}, "b.json")
+    log = write_log(repo, "v5.10_probe")
+    record(later, log, [few])
+    record(later, log, [write_evaluation(repo, newer)])
+    assert "| truth:kodak24, xtrans | 33.50 ± 1.23 |" in line_with(page(repo), "| LibRaw vng |")
+    assert "| truth:kodak24, xtrans | 30.00 ± 1.23 |" in line_with(page(repo), "| LibRaw bilinear |")
+
+
+def test_the_dashboard_shows_sharpness_grid_and_ripple_where_they_were_measured(repo):
+    mean = {"psnr_linear_db": 40.0, "laplacian_ratio": 0.931, "grid_db": 4.56, "phase_ripple": 0.01234, "images": 1}
+    file = write_evaluation(repo, {"v5.0_probe": [40.0]}, mean={"v5.0_probe": mean}, spread={})
+    record(repo / "docs/experiments/v5.0_probe.yaml", write_log(repo), [file])
+    row = line_with(page(repo), "| [v5.0_probe_analysis](#v5.0_probe) |")
+    assert "| 40.00 | - | - | - | 0.931 | - | 4.56 | - | 0.0123 |" in row
 
 
 def test_the_script_names_stale_pages_with_exit_code_1_then_makes_them(repo):

@@ -21,18 +21,18 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 ORDER = [
     "cfa",
-    "color config noise plan provenance released runtime runfiles",
-    "rawwriter metrics losses models.unet models.packed models.srgb models.growth models",
+    "color config noise plan provenance released runtime runfiles recordtext",
+    "rawwriter metrics losses models.unet models.packed models.denoising models.srgb models.growth models",
     "raw",
     "checkpoint data data.augment data.torture_patterns data.torture data.manifest data.health data.sharpness "
     "data.hard data.workers data.dataset data.build data.scenes data.demo data infer blend "
     "export.levels export.tiles export.pictures export.metadata export.dng export.images export",
-    "describe evaluate figures robustness robustness.scenes robustness.mtf robustness.probes robustness.report "
-    "benchmark",
-    "ledger runlog trainconfig adversary terms trainstate experiments release",
+    "describe evaluate figures compare comparepage robustness robustness.scenes robustness.mtf robustness.probes "
+    "robustness.report benchmark",
+    "ledger runlog trainconfig adversary terms trainstate answers charts dashboard entries experiments release",
     "portable portable.graph portable.precision portable.session portable.parity portable.darktable_convert "
     "portable.darktable_demo portable.darktable",
-    "train",
+    "train rerun",
     "__init__",
     "batch cli app",
 ]

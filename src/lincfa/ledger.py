@@ -16,7 +16,17 @@ from pathlib import Path
 import yaml
 
 from lincfa.config import difference
-from lincfa.runfiles import Evaluation, LedgerError, Run, build, is_number, parse_mapping, read_evaluation, read_run
+from lincfa.runfiles import (
+    LIBRAW,
+    Evaluation,
+    LedgerError,
+    Run,
+    build,
+    is_number,
+    parse_mapping,
+    read_evaluation,
+    read_run,
+)
 
 FACTS = "# Facts, written by scripts/utils/experiments.py --record from files of the runs. Do not edit below this line."
 STATUSES = {
@@ -118,12 +128,8 @@ class Experiment:
 
         Mean and spread {metric: value} are over runs where there are several, else over images.
         """
-        own: dict[str, dict] = {}
-        for model, facts in models.items():
-            if run := self.run_of(model):
-                own.setdefault(run.name, facts)
+        own = self.facts_of(models, arm)
         runs = [run for run in arm if run.name in own]
-        own = {run.name: own[run.name] for run in runs}
         if len(runs) < 2:
             facts = next(iter(own.values()), {"mean": {}, "spread": {}})
             return facts["mean"], facts["spread"], runs
@@ -132,6 +138,19 @@ class Experiment:
         whole = {key: values for key, values in columns.items() if all(map(is_number, values))}
         mean = {key: statistics.fmean(values) for key, values in whole.items()}
         return mean, {key: statistics.stdev(values) for key, values in whole.items()}, runs
+
+    def facts_of(self, models: dict[str, dict], arm: tuple[Run, ...]) -> dict[str, dict]:
+        """{name of a run of the arm: the facts of its model} in one suite's models."""
+        own: dict[str, dict] = {}
+        for model, facts in models.items():
+            if run := self.run_of(model):
+                own.setdefault(run.name, facts)
+        return {run.name: own[run.name] for run in arm if run.name in own}
+
+    @property
+    def age(self) -> tuple:
+        """To sort by: later experiments are greater."""
+        return self.date, tuple(map(int, self.version.split(".")))
 
 
 def load(folder: Path) -> list[Experiment]:
@@ -143,6 +162,18 @@ def load(folder: Path) -> list[Experiment]:
         if missing := sorted(set(e.follows) - known):
             raise LedgerError(f"{e.id}.yaml: follows {', '.join(missing)}, of which there is no file")
     return sorted(experiments, key=lambda e: e.date, reverse=True)
+
+
+def baselines(experiments: list[Experiment]) -> dict[tuple[str, str], dict[str, dict]]:
+    """(suite, cfa) -> LibRaw's algorithm -> its facts: of the evaluations on most images, those of the newest."""
+    best: dict[tuple[str, str], dict[str, dict]] = {}
+    for e in sorted(experiments, key=lambda e: e.age):
+        for evaluation in e.evaluations:
+            known = best.setdefault((evaluation.suite, evaluation.cfa), {})
+            for model, facts in evaluation.models.items():
+                if LIBRAW.fullmatch(model) and facts["images"] >= known.get(model, facts)["images"]:
+                    known[model] = facts
+    return best
 
 
 def record(path: Path, log_dir: Path, evaluation_files: list[Path]) -> Experiment:
