@@ -119,24 +119,26 @@ LAB = replace(
     PACKED,
     name="lab",
     checkpoint_folder="experiments/lab",
-    images=64_000,
+    images=12_800,
     model=PACKED.model | {"family": "xtrans", "width": 32, "blocks": 4},
     loss={"l1": 1.0, "perceptual_l1": 2.0},
     data=DataConfig(
-        folder="data/photographs", patch_px=60, augment=AugmentConfig(phases=False, exposure_ev=(-1.0, 0.5))
+        folder="data/photographs",
+        patch_px=60,
+        validation_count=12,
+        augment=AugmentConfig(phases=False, exposure_ev=(-1.0, 0.5)),
     ),
-    optim=OptimConfig(lr=2e-3, warmup_images=1600, ema_halflife_images=2000),
-    log_every_images=4000,
-    validate_every_images=32_000,
+    optim=OptimConfig(lr=2e-3, warmup_images=800, ema_halflife_images=1000),
+    log_every_images=3200,
+    validate_every_images=12_800,
 )
-"""The small network and plain data that the experiments of the record share (v6): many runs fit into an hour."""
+"""The small network, plain data and short training that the experiments of the record share (v6): many fit an hour."""
 
 LAB_TUNED = replace(
     LAB,
-    images=9600,
+    images=6400,
     start_from="checkpoints/experiments/lab_0/best.pt",
-    optim=replace(LAB.optim, lr=3e-4, warmup_images=800, ema_halflife_images=800),
-    log_every_images=3200,
-    validate_every_images=9600,
+    optim=replace(LAB.optim, lr=3e-4, ema_halflife_images=500),
+    validate_every_images=6400,
 )
-"""What fine-tuning experiments share: they go on from the first lab run."""
+"""What the fine-tuning experiments share: they go on from the small network's longer run."""

@@ -3,7 +3,7 @@
     python scripts/train/experiments/train_v3.py
     python scripts/train/experiments/train_v3.py --set name=v3_1 checkpoint_folder=experiments/v3_1 seed=1
 
-Equal in all else to train_lab.py, whose runs are the linear arm. Results: docs/EXPERIMENTS.md, v6.1.
+Equal in all else to architecture.py, whose first runs are the linear arm. Results: docs/EXPERIMENTS.md, v6.1.
 """
 
 import sys
