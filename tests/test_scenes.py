@@ -8,10 +8,10 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from lincfa.cfa import XTRANS
+from lincfa.cfa import RGGB, XTRANS
 from lincfa.data.build import area_downsample
 from lincfa.data.demo import demo_scenes
-from lincfa.data.scenes import Camera, enlarge, write_scene_raf
+from lincfa.data.scenes import Camera, enlarge, write_scene_dng, write_scene_raf
 from lincfa.data.torture import torture_scene
 from lincfa.raw import read_raw
 
@@ -38,11 +38,18 @@ def test_an_enlarged_picture_is_smooth_and_not_made_of_blocks():
     assert steps.max() < 2 * np.median(steps)
 
 
-def test_a_scene_raf_holds_the_scene_in_its_phase_within_its_noise(tmp_path):
+@pytest.mark.parametrize(
+    ("write", "name", "phase", "cfa"),
+    [
+        (write_scene_raf, "a.RAF", (2, 4), XTRANS.shift(2, 4)),
+        (write_scene_dng, "a.dng", (1, 0), RGGB.shift(1, 0)),
+    ],
+)
+def test_a_scene_file_holds_the_scene_in_its_phase_within_its_noise(tmp_path, write, name, phase, cfa):
     camera, scene = Camera(), torture_scene(9, 96).clip(0, 1)
-    write_scene_raf(tmp_path / "a.RAF", scene, camera, phase=(2, 4), seed=1)
-    frame = read_raw(tmp_path / "a.RAF")
-    assert frame.cfa == XTRANS.shift(2, 4)
+    write(tmp_path / name, scene, camera, phase=phase, seed=1)
+    frame = read_raw(tmp_path / name)
+    assert frame.cfa == cfa
     assert np.allclose(frame.white_balance, [2.0, 1.0, 1 / 0.6], atol=0.002)
     expected = frame.cfa.mosaic(scene * camera.gains)
     noise = (frame.mosaic - expected) / np.sqrt(

@@ -1,4 +1,4 @@
-"""Write X-Trans RAF files of photographs, or of the demo's scenes, whose truth is known.
+"""Write X-Trans RAF files, or Bayer DNG files, of photographs or of the demo's scenes: their truth is known.
 
     python scripts/utils/make_rafs.py --photos DIR --out data/rafs     # PNG, TIFF, WebP, JPEG
     python scripts/utils/make_rafs.py --demo --out data/demo/rafs      # torture scenes, scikit-image's photographs
@@ -18,7 +18,7 @@ from rich.progress import track
 
 from lincfa.data.build import PHOTOGRAPHS, read_photograph
 from lincfa.data.demo import demo_scenes
-from lincfa.data.scenes import Camera, write_scene_raf
+from lincfa.data.scenes import Camera, write_scene_dng, write_scene_raf
 
 
 def main() -> int:
@@ -27,6 +27,7 @@ def main() -> int:
     source.add_argument("--photos", type=Path, metavar="DIR")
     source.add_argument("--demo", action="store_true")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cfa", choices=("xtrans", "bayer"), default="xtrans", help="X-Trans in RAF, Bayer in DNG")
     parser.add_argument("--factor", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     args = parser.parse_args()
@@ -39,18 +40,18 @@ def main() -> int:
         print(f"make_rafs: no photographs in {args.photos}", file=sys.stderr)
         return 1
     args.out.mkdir(parents=True, exist_ok=True)
-    work = partial(write_one, out=args.out, factor=args.factor)
+    work = partial(write_one, out=args.out, factor=args.factor, bayer=args.cfa == "bayer")
     with ProcessPoolExecutor(args.jobs) as pool:
         results = pool.map(work, range(len(sources)), sources, sources.values())
-        failures = [text for text in track(results, "RAF files", total=len(sources)) if text]
+        failures = [text for text in track(results, "raw files", total=len(sources)) if text]
     for text in failures:
         print(f"make_rafs: {text}", file=sys.stderr)
     return 1 if failures else 0
 
 
-def write_one(number: int, name: str, source: str | Path, out: Path, factor: int) -> str | None:
+def write_one(number: int, name: str, source: str | Path, out: Path, factor: int, bayer: bool) -> str | None:
     """Why the picture could not be used, or None. A demo scene is given by its name, a photograph by its path."""
-    path = out / f"{name}.RAF"
+    path = out / f"{name}.{'dng' if bayer else 'RAF'}"
     if path.exists():
         return None
     try:
@@ -58,7 +59,10 @@ def write_one(number: int, name: str, source: str | Path, out: Path, factor: int
     except ValueError as error:
         return str(error)
     part = path.with_suffix(".part")
-    write_scene_raf(part, rgb, Camera(), phase=(number % 3, number // 3 % 6), seed=number, factor=factor)
+    write, phase = (
+        (write_scene_dng, (number % 2, number // 2 % 2)) if bayer else (write_scene_raf, (number % 3, number // 3 % 6))
+    )
+    write(part, rgb, Camera(), phase=phase, seed=number, factor=factor)
     part.rename(path)
     return None
 

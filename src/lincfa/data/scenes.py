@@ -1,4 +1,4 @@
-"""Scenes with known truth, and RAF files of them: the demo's camera.
+"""Scenes with known truth, and raw files of them: the demo's camera.
 
 A photograph is enlarged before it is exposed, as a lens draws it on many photosites; a dataset build that averages it
 down again meets its pixels.
@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from lincfa.cfa import XTRANS
+from lincfa.cfa import CFA, RGGB, XTRANS
 from lincfa.color import encode_for_eyes
 from lincfa.data.build import area_downsample
-from lincfa.rawwriter import expose, write_raf
+from lincfa.rawwriter import expose, write_dng, write_raf
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,22 @@ def write_scene_raf(path: Path, rgb: np.ndarray, camera: Camera, *, phase: tuple
 
     factor: enlarge it first. The file's truth is the scene; no demosaicer has touched it.
     """
+    scene, cfa, adu, facts = _exposed(rgb, XTRANS.shift(*phase), camera, seed, factor)
+    step = max(1, min(scene.shape[:2]) // 128)
+    write_raf(path, adu, cfa, preview=encode_for_eyes(scene[::step, ::step]), **facts)
+
+
+def write_scene_dng(path: Path, rgb: np.ndarray, camera: Camera, *, phase: tuple[int, int], seed: int, factor: int = 1):
+    """The same as a Bayer CFA DNG."""
+    _, cfa, adu, facts = _exposed(rgb, RGGB.shift(*phase), camera, seed, factor)
+    write_dng(path, adu, cfa, **facts)
+
+
+def _exposed(
+    rgb: np.ndarray, cfa: CFA, camera: Camera, seed: int, factor: int
+) -> tuple[np.ndarray, CFA, np.ndarray, dict]:
+    """(scene, cfa, its sensor values, levels and white balance for the file)."""
     scene = enlarge(rgb, factor) if factor > 1 else rgb
-    cfa = XTRANS.shift(*phase)
     noise = {"read_noise": camera.read_noise, "shot_noise": camera.shot_noise, "rng": np.random.default_rng(seed)}
     adu = expose(scene, cfa, black=camera.black_adu, gains=camera.gains, **noise)
-    step = max(1, min(scene.shape[:2]) // 128)
-    preview = encode_for_eyes(scene[::step, ::step])
-    balance = tuple(1 / g for g in camera.gains)
-    write_raf(path, adu, cfa, black=camera.black_adu, white_balance=balance, preview=preview)
+    return scene, cfa, adu, {"black": camera.black_adu, "white_balance": tuple(1 / g for g in camera.gains)}
