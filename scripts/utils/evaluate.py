@@ -34,6 +34,9 @@ COLUMNS = {
     "worse_than_markesteijn3": ("worse than M3", "d"),
 }
 
+WIDTH = 140
+"""Of the table where no terminal says how wide it is."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -60,7 +63,8 @@ def main() -> int:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
     summary = summarise(rows)
-    Console().print(summary_table(f"{args.suite}, {args.cfa}, {len(scenes)} scenes", summary["mean"]))
+    width = None if sys.stdout.isatty() else WIDTH
+    Console(width=width).print(summary_table(f"{args.suite}, {args.cfa}, {len(scenes)} scenes", summary["mean"]))
     if args.json:
         noise = f", noise {args.noise[0]:g} {args.noise[1]:g}, strength {args.strength:g}" if args.noise else ""
         kept = ", samples kept" if args.keep_samples else ""
