@@ -5,20 +5,25 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
-from tiny import write_photographs
+from tiny import build_dataset, write_photographs
 
 from lincfa import metrics
 from lincfa.cfa import RGGB, XTRANS
+from lincfa.checkpoint import load_weights
 from lincfa.color import linear_to_srgb, srgb_to_linear
 from lincfa.data.demo import demo_scenes
 from lincfa.data.torture import torture_scene
 from lincfa.figures import CFA_COLOUR, GRID_SIDE_PX, grid_panel, grid_row
+from lincfa.infer import Demosaicer
+from lincfa.train import train
+from lincfa.trainconfig import LAB_TUNED, OptimConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 CFAS = pytest.mark.parametrize("cfa", [XTRANS, RGGB], ids=["xtrans", "bayer"])
@@ -264,3 +269,38 @@ def test_the_script_prints_a_table_and_writes_figures_and_a_picture(tmp_path):
     assert abs(found["mean"]["markesteijn3"]["grey 0.18 grid_db"]) < 0.1
     picture = np.asarray(Image.open(tmp_path / "deep/grid.png"))
     assert picture.shape == (4 * (GRID_SIDE_PX + 14), 2 * GRID_SIDE_PX, 3)
+
+
+@pytest.fixture(scope="module")
+def fine_tuned(tmp_path_factory):
+    """grid dB of xtrans-s on a photograph after a short fine-tuning with these faults (AugmentConfig.untracked)."""
+    folder = tmp_path_factory.mktemp("fine-tuned")
+    data = build_dataset(folder)
+
+    def grid_after(*faults: str) -> float:
+        name = "-".join(("after", *faults))
+        config = replace(
+            LAB_TUNED,
+            name=name,
+            checkpoint_folder=name,
+            images=16 * 24,
+            start_from="xtrans-s",
+            model=load_weights("xtrans-s").model,
+            data=replace(LAB_TUNED.data, folder=str(data), patch_px=36, validation_px=80, validation_count=1),
+            optim=OptimConfig(lr=3e-4, warmup_images=64, ema_halflife_images=32),
+            validate_every_images=16 * 24,
+            precision="fp32",
+            workers=0,
+        )
+        config = replace(config, data=replace(config.data, augment=replace(config.data.augment, untracked=faults)))
+        train(config, folder)
+        demosaic = Demosaicer(load_weights(folder / f"checkpoints/{name}/best.pt").network, precision="fp32")
+        return grid(demosaic(XTRANS.mosaic(PHOTOGRAPH), XTRANS), PHOTOGRAPH)
+
+    return grid_after
+
+
+def test_turning_mosaics_without_their_phase_draws_the_grid_and_tracking_it_does_not(fine_tuned):
+    """The cause of v4_ft's grid (docs/EXPERIMENTS.md, v6.5), switched on and off by its name; from 6 dB it is a grid."""
+    assert fine_tuned() < 4
+    assert fine_tuned("flip") > 6
