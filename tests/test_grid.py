@@ -301,6 +301,6 @@ def fine_tuned(tmp_path_factory):
 
 
 def test_turning_mosaics_without_their_phase_draws_the_grid_and_tracking_it_does_not(fine_tuned):
-    """The cause of v4_ft's grid (docs/EXPERIMENTS.md, v6.5), switched on and off by its name; from 6 dB it is a grid."""
+    """The cause of v4_ft's grid (v6.5 in docs/EXPERIMENTS.md), switched on and off by its name; 6 dB are a grid."""
     assert fine_tuned() < 4
     assert fine_tuned("flip") > 6
