@@ -56,6 +56,8 @@ def main() -> int:
     args = parser.parse_args()
     if args.batch and not args.end_to_end:
         parser.error("--batch goes with --end-to-end")
+    if args.batch and args.precision != "auto":
+        parser.error("--batch runs as `lincfa demosaic` does: with --precision auto")
     try:
         with (
             tempfile.TemporaryDirectory(prefix="lincfa-") as folder,

@@ -65,8 +65,12 @@ def _repeat(args: argparse.Namespace) -> int:
     from lincfa.rerun import repeat  # torch takes seconds to load, and the pages do not need it
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    data = Path(args.data).resolve() if args.data else None
+    if data and data.is_relative_to(ROOT):  # the config of the repeat holds no path of this machine
+        data = data.relative_to(ROOT)
     with contextlib.chdir(ROOT):
-        return 0 if repeat(load(Path("docs/experiments")), args.run, args.arm, args.seed, args.data) else 1
+        agrees = repeat(load(Path("docs/experiments")), args.run, args.arm, args.seed, data and str(data))
+    return 0 if agrees else 1
 
 
 if __name__ == "__main__":

@@ -67,14 +67,14 @@ def _arms(e: Experiment) -> list[str]:
         keys = [key for key in METRICS if any(is_number(mean.get(key)) for _, _, mean, _, _ in scores)]
         if not keys:
             continue
-        reference = {key: next(m[key] for _, _, m, _, _ in scores if is_number(m.get(key))) for key in keys}
+        reference = scores[0][2]
         rows = []
         for text, runs, mean, spread, found in scores:
             cells = []
             for key in keys:
                 value = mean.get(key)
                 shown = cell(key, value, spread.get(key) if len(found) > 1 else None)
-                if is_number(value) and value != reference[key]:
+                if is_number(value) and is_number(reference.get(key)) and value != reference[key]:
                     shown += f" ({value - reference[key]:+{METRICS[key][1]}})"
                 cells.append(shown)
             seconds = [run.seconds for run in runs if is_number(run.seconds)]

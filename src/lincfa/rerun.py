@@ -16,12 +16,11 @@ from pathlib import Path
 
 from lincfa.checkpoint import BEST, CheckpointError, find_weights
 from lincfa.config import ConfigError, from_dict
-from lincfa.data.dataset import PatchSet
 from lincfa.evaluate import evaluate, load_model, load_suite, noisy, summarise
 from lincfa.ledger import Experiment
 from lincfa.recordtext import METRICS
 from lincfa.runfiles import Evaluation, LedgerError, Run, is_number, read_run
-from lincfa.train import train
+from lincfa.train import train, training_patches
 from lincfa.trainconfig import TrainConfig
 
 TOLERANCES = {"psnr_linear_db": 0.1, "psnr_srgb_db": 0.1, "grid_db": 1.0, "ssim": 0.002}
@@ -145,26 +144,14 @@ def config_again(experiments: list[Experiment], run: Run, data: str | None = Non
 
 def check_data(run: Run, config: TrainConfig) -> None:
     """Raises LedgerError, saying how the data are made, when they are not those that the run was trained on."""
-    data = config.data
     try:
-        found = PatchSet(
-            data.folder,
-            patch_px=data.patch_px,
-            config=data.augment,
-            seed=config.seed,
-            family=data.family,
-            sharpest=data.sharpest,
-            sharpest_fraction=data.sharpest_fraction,
-            torture_folder=data.torture_folder,
-            torture_fraction=data.torture_fraction,
-            torture_types=data.torture_types,
-        ).data_sha256
+        found = training_patches(config).data_sha256
     except (ValueError, OSError) as error:
         raise LedgerError(f"{error}\n{_recipe(run)}") from error
     if found != run.data["sha256"]:
         raise LedgerError(
-            f"{data.folder}: with the lists and torture scenes of the config, the data there have sha256 {found}, and "
-            f"{run.name} was trained on {run.data['sha256']}\n{_recipe(run)}"
+            f"{config.data.folder}: with the lists and torture scenes of the config, the data there have sha256 {found}, "
+            f"and {run.name} was trained on {run.data['sha256']}\n{_recipe(run)}"
         )
 
 

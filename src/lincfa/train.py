@@ -73,21 +73,7 @@ def train(config: TrainConfig, root: Path = Path()) -> None:
         raise TrainingError(f"images ({config.images}) come in batches of {config.batch}, on {world} processes alike")
     device = pick_device(config.device, rank)
     data = config.data
-    patches = PatchSet(
-        data.folder,
-        patch_px=data.patch_px,
-        config=data.augment,
-        seed=config.seed,
-        family=data.family,
-        sharpest=data.sharpest,
-        sharpest_fraction=data.sharpest_fraction,
-        torture_folder=data.torture_folder,
-        torture_fraction=data.torture_fraction,
-        torture_types=data.torture_types,
-        torture_ramp_images=data.torture_ramp_images,
-        hard_fraction=data.hard_fraction,
-        device=device if device.startswith("cuda") else "cpu",
-    )
+    patches = training_patches(config, device if device.startswith("cuda") else "cpu")
     run = TrainState(config, device, root, patches.data_sha256)
     for key in ("patch_px", "first_patch_px"):
         side = getattr(data, key)
@@ -107,6 +93,26 @@ def train(config: TrainConfig, root: Path = Path()) -> None:
             log.close()
         if world > 1:
             dist.destroy_process_group()
+
+
+def training_patches(config: TrainConfig, device: str = "cpu") -> PatchSet:
+    """The patches that a config trains on. Raises DatasetError."""
+    data = config.data
+    return PatchSet(
+        data.folder,
+        patch_px=data.patch_px,
+        config=data.augment,
+        seed=config.seed,
+        family=data.family,
+        sharpest=data.sharpest,
+        sharpest_fraction=data.sharpest_fraction,
+        torture_folder=data.torture_folder,
+        torture_fraction=data.torture_fraction,
+        torture_types=data.torture_types,
+        torture_ramp_images=data.torture_ramp_images,
+        hard_fraction=data.hard_fraction,
+        device=device,
+    )
 
 
 class _Steps(Dataset):

@@ -54,8 +54,9 @@ class TrainState:
             self._resume(load_state(self.folder / STATE))
 
     def _start_from(self, path: Path) -> None:
+        start = load_weights(path).network
         try:
-            grow(self.network, load_weights(path).network)
+            grow(self.network, start)
         except ValueError as error:
             raise TrainingError(f"{path}: its network is not the {self.config.model} to be trained: {error}") from error
 

@@ -3,7 +3,9 @@
     python scripts/train/experiments/train_v3.py
     python scripts/train/experiments/train_v3.py --set name=v3_1 checkpoint_folder=experiments/v3_1 seed=1
 
-Equal in all else to architecture.py, whose first runs are the linear arm. Results: docs/EXPERIMENTS.md, v6.1.
+Against architecture.py's first runs, the linear arm, three things differ: the space, the coding of samples (1 for 0.5,
+as the curve is one) and the loss (of sRGB-coded values). Data, budget and rate are equal.
+Results: docs/EXPERIMENTS.md, v6.1.
 """
 
 import sys

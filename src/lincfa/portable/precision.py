@@ -165,7 +165,14 @@ def _with_precision(converted: onnx.ModelProto, original: onnx.ModelProto, preci
 def _inner_convolutions(model: onnx.ModelProto) -> list[str]:
     """The names of the convolutions that have others before and after them."""
     _, values = _inner(model)
-    return [node.name for node in model.graph.node if node.op_type == "Conv" and node.input[0] in values][:-1]
+    before_others, names = set(), []
+    for node in reversed(model.graph.node):
+        followed = not before_others.isdisjoint(node.output)
+        if followed and node.op_type == "Conv" and node.input[0] in values:
+            names.append(node.name)
+        if followed or node.op_type == "Conv":
+            before_others.update(node.input)
+    return names[::-1]
 
 
 def _inner(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
