@@ -150,7 +150,7 @@ def check_data(run: Run, config: TrainConfig) -> None:
         raise LedgerError(f"{error}\n{_recipe(run)}") from error
     if found != run.data["sha256"]:
         raise LedgerError(
-            f"{config.data.folder}: with lists and torture scenes of the config, the data there have sha256 {found}, and "
+            f"{config.data.folder}: with lists and torture scenes of the config, the data have sha256 {found}, and "
             f"{run.name} was trained on {run.data['sha256']}\n{_recipe(run)}"
         )
 
