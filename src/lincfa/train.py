@@ -110,6 +110,8 @@ def training_patches(config: TrainConfig, device: str = "cpu") -> PatchSet:
         torture_fraction=data.torture_fraction,
         torture_types=data.torture_types,
         torture_ramp_images=data.torture_ramp_images,
+        averaged_fraction=data.averaged_fraction,
+        averaged_by=data.averaged_by,
         hard_fraction=data.hard_fraction,
         device=device,
     )

@@ -26,6 +26,8 @@ class DataConfig:
     torture_fraction: float = 0.0
     torture_types: tuple[str, ...] | None = None
     torture_ramp_images: int = 0
+    averaged_fraction: float = 0.0
+    averaged_by: int = 2
     hard_fraction: float = 0.0
     patch_px: int = 96
     first_patch_px: int | None = None

@@ -90,11 +90,12 @@ class Draw:
     sharp: float
     jpeg_corner: tuple[int, int]
     crop: int
+    averaged: float
 
 
 def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> Draw:
-    """The choices of training sample n: a pure function of (seed, n). image, top, left, hard, sharp, phase and crop are
-    shares in 0..1 (phase, crop: a large integer) of what the source has. crosstalk: [3, 3] with rows that sum to 1, or
+    """The choices of training sample n: a pure function of (seed, n). image, top, left, hard, sharp, averaged, phase and
+    crop are shares in 0..1 (phase, crop: a large integer) of what the source has. crosstalk: [3, 3] with rows that sum to 1, or
     None. jpeg_corner: px from the corner of a JPEG's unit to the patch's."""
     rng = np.random.default_rng([seed, n])
     torture, image, top, left, olpf = rng.random(5).tolist()
@@ -110,6 +111,7 @@ def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> D
     sharp = rng.random()
     jpeg_corner = tuple(rng.integers(JPEG_UNIT_PX, size=2).tolist())
     crop = int(rng.integers(2**31))
+    averaged = rng.random()
     still_coarse = max(0.0, 1 - n / config.coarse_images) if config.coarse_images else 0.0
     return Draw(
         torture=bool(torture < torture_fraction),
@@ -130,6 +132,7 @@ def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> D
         sharp=sharp,
         jpeg_corner=jpeg_corner,
         crop=crop if "crop" in config.untracked else 0,
+        averaged=averaged,
     )
 
 

@@ -6,7 +6,8 @@ import hashlib
 import json
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import torch
 from lincfa.cfa import CFA, RGGB, XTRANS, batch_masks, batch_mosaic, dihedral
 from lincfa.data import augment, torture
 from lincfa.data.augment import JPEG_UNIT_PX, OLPF_RADIUS, AugmentConfig, Draw
+from lincfa.data.build import area_downsample
 from lincfa.data.hard import hard_places
 from lincfa.data.manifest import DatasetError, ImageRecord, load_manifest
 from lincfa.models import normalising_gain
@@ -63,7 +65,10 @@ class PatchSet:
     and the others are from all images. None: the list filters.
     torture_folder: of torture scenes, mixed in at torture_fraction, which is reached at sample torture_ramp_images on
     a straight line from 0 at sample 0. torture_types: of the scenes that are taken (torture.TYPES); None: all.
-    hard_fraction: of the other patches, cut where the images are most detailed instead of anywhere (lincfa.data.hard).
+    averaged_fraction: of the photographs' patches (remosaic regime only), cut from the photographs averaged down by
+    averaged_by in linear light, those that are large enough: finer detail per pixel. The sharpest share is of the rest.
+    hard_fraction: of the photographs' patches, cut where the images are most detailed instead of anywhere
+    (lincfa.data.hard).
     device: where the images lie and patches are made; on CUDA all of them are copied there.
     data_sha256: what can be seen here: the dataset's hash, with the list and the torture scenes where they are used.
     Raises DatasetError for an empty selection, images smaller than a patch, torture types of which there is no scene,
@@ -84,12 +89,15 @@ class PatchSet:
         torture_fraction: float = 0.0,
         torture_types: tuple[str, ...] | None = None,
         torture_ramp_images: int = 0,
+        averaged_fraction: float = 0.0,
+        averaged_by: int = 2,
         hard_fraction: float = 0.0,
         device: str = "cpu",
     ):
         self.patch_px, self.config, self.seed = patch_px, config, seed
         self.torture_fraction, self.torture_ramp_images = torture_fraction, torture_ramp_images
         self.hard_fraction, self.sharpest_fraction = hard_fraction, sharpest_fraction or 0.0
+        self.averaged_fraction = averaged_fraction
         self.device = torch.device(device)
         manifest = load_manifest(folder)
         parts = [manifest.data_sha256]
@@ -112,8 +120,14 @@ class PatchSet:
         if small:
             raise DatasetError(f"{folder}: smaller than a patch of {side} px: {', '.join(small[:5])}")
         sources = {r.id: self._load(Path(folder), r) for r in records}
-        self._pool = self._pooled(Path(folder), records, sources, side)
-        self._sharp_pool = self._pooled(Path(folder), listed, sources, side) if sharpest_fraction else self._pool
+        self._pool = self._pooled(sources.values(), side)
+        self._sharp_pool = self._pooled([sources[r.id] for r in listed], side) if sharpest_fraction else self._pool
+        self._averaged_pool = self._pool
+        if averaged_fraction:
+            large = [sources[r.id] for r in records if min(r.rgb.shape[:2]) // averaged_by >= side]
+            if not large:
+                raise DatasetError(f"{folder}: no image is {averaged_by} times as large as a patch of {side} px")
+            self._averaged_pool = self._pooled([self._averaged(s, averaged_by) for s in large], side)
         self._buffers: dict[tuple[int, ...], np.ndarray] = {}
         self._torture: list[_Source] = []
         if torture_fraction:
@@ -172,6 +186,8 @@ class PatchSet:
     def _place(self, d: Draw, patch_px: int) -> tuple[_Source, int, int]:
         """(source, top, left) of one sample."""
         pool = self._sharp_pool if d.sharp < self.sharpest_fraction else self._pool
+        if d.averaged < self.averaged_fraction:
+            pool = self._averaged_pool
         if not d.torture and d.hard < self.hard_fraction:
             number, top, left = pool.hard[int(d.image * len(pool.hard))]
             inset = (self.patch_px - patch_px) // 2
@@ -269,10 +285,15 @@ class PatchSet:
             clip=balance * normal,
         )
 
-    def _pooled(self, folder: Path, records: list[ImageRecord], sources: dict[str, _Source], side: int) -> _Pool:
-        area = np.array([r.rgb.shape[0] * r.rgb.shape[1] for r in records], np.float64)
-        hard = hard_places([r.rgb.open(folder) for r in records], side) if self.hard_fraction else []
-        return _Pool([sources[r.id] for r in records], np.cumsum(area / area.sum()).tolist(), hard)
+    def _averaged(self, source: _Source, factor: int) -> _Source:
+        small = np.rint(area_downsample(_on_host(source.rgb), factor)).astype(np.uint16)
+        return replace(source, rgb=self._held(small))
+
+    def _pooled(self, sources: Iterable[_Source], side: int) -> _Pool:
+        sources = list(sources)
+        area = np.array([s.rgb.shape[0] * s.rgb.shape[1] for s in sources], np.float64)
+        hard = hard_places((_on_host(s.rgb) for s in sources), side) if self.hard_fraction else []
+        return _Pool(sources, np.cumsum(area / area.sum()).tolist(), hard)
 
     def _torture_share(self, n: int) -> float:
         ramp = self.torture_ramp_images
@@ -286,6 +307,8 @@ class PatchSet:
             raise DatasetError("jpeg_quality is for the remosaic regime: real mosaics have seen no JPEG")
         if self.teacher and self.config.coarse_images:
             raise DatasetError("coarse_images is for the remosaic regime: real mosaics cannot be blurred")
+        if self.teacher and self.averaged_fraction:
+            raise DatasetError("averaged_fraction is for the remosaic regime: real mosaics cannot be averaged")
         if self.teacher and self.hard_fraction and "crop" in self.config.untracked:
             raise DatasetError("hard places lie on multiples of the CFA's period, where 'crop' is no fault")
 
@@ -360,6 +383,10 @@ def validation_scenes(folder, *, family: str = "xtrans", side_px: int | None = N
         matrix = None if record.xyz_to_camera is None else np.array(record.xyz_to_camera)
         scenes.append(Scene(record.id, mosaic, rgb, cfa, np.array(record.white_balance), matrix))
     return scenes
+
+
+def _on_host(array: np.ndarray | torch.Tensor) -> np.ndarray:
+    return array if isinstance(array, np.ndarray) else array.cpu().numpy()
 
 
 def _listed(path: Path) -> set[str]:
