@@ -580,6 +580,34 @@ def test_a_share_of_the_patches_comes_from_the_sharpest_and_the_rest_from_all(re
     assert abs(share - 0.4) < 3 * (0.4 * 0.6 / 1000) ** 0.5
 
 
+def test_a_share_of_the_patches_is_of_photographs_averaged_down(remosaic_set):
+    folder, manifest = remosaic_set
+    large = [r for r in manifest.split("train") if min(r.rgb.shape[:2]) // 2 >= PX + 2 * OLPF_RADIUS]
+    fine = []
+    for record in large:
+        rgb = (
+            record.rgb.decode(record.rgb.open(folder)) * np.array(record.white_balance) * normalising_gain(record.mean)
+        )
+        fine.append(sum(rgb[y::2, x::2] for y in (0, 1) for x in (0, 1)) / 4)
+    area = np.cumsum([r.shape[0] * r.shape[1] for r in fine])
+    plain = patch_set(remosaic_set).batch(range(40))
+    mixed = patch_set(remosaic_set, averaged_fraction=0.5, averaged_by=2).batch(range(40))
+    kinds = set()
+    for n in range(40):
+        d = draw(PLAIN, 0.0, 0, n)
+        kinds.add(d.averaged < 0.5)
+        if d.averaged >= 0.5:
+            assert torch.equal(mixed.truth[n], plain.truth[n])
+            continue
+        rgb = fine[int(np.searchsorted(area, d.image * area[-1], side="right"))]
+        top = int(d.top * (rgb.shape[0] - PX - 5)) + OLPF_RADIUS
+        left = int(d.left * (rgb.shape[1] - PX - 5)) + OLPF_RADIUS
+        wanted = rgb[top : top + PX, left : left + PX]
+        assert np.abs(mixed.truth[n].permute(1, 2, 0).numpy() - wanted).max() < 1e-4
+    assert kinds == {True, False}
+    assert patch_set(remosaic_set, averaged_fraction=0.5, hard_fraction=0.5).batch(range(8)).truth.isfinite().all()
+
+
 def test_only_torture_scenes_of_the_types_asked_for_are_mixed_in(remosaic_set, torture_folder):
     scenes, info = torture.load(torture_folder)
     mix = {"torture_folder": torture_folder, "torture_fraction": 1.0}
@@ -657,6 +685,10 @@ def test_settings_that_cannot_be_or_would_do_nothing_are_refused(remosaic_set, t
         patch_set(teacher_set, replace(PLAIN, jpeg_quality=90))
     with pytest.raises(DatasetError, match="coarse_images is for the remosaic regime"):
         patch_set(teacher_set, replace(PLAIN, coarse_images=9))
+    with pytest.raises(DatasetError, match="averaged_fraction is for the remosaic regime"):
+        patch_set(teacher_set, averaged_fraction=0.5)
+    with pytest.raises(DatasetError, match="no image is 50 times as large as a patch of 54 px"):
+        patch_set(remosaic_set, averaged_fraction=0.5, averaged_by=50)
     with pytest.raises(DatasetError, match="where 'crop' is no fault"):
         patch_set(teacher_set, replace(PLAIN, untracked=("crop",)), hard_fraction=0.5)
     mix = {"torture_folder": torture_folder, "torture_fraction": 0.5}

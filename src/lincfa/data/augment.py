@@ -94,9 +94,12 @@ class Draw:
 
 
 def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> Draw:
-    """The choices of training sample n: a pure function of (seed, n). image, top, left, hard, sharp, averaged, phase and
-    crop are shares in 0..1 (phase, crop: a large integer) of what the source has. crosstalk: [3, 3] with rows that sum to 1, or
-    None. jpeg_corner: px from the corner of a JPEG's unit to the patch's."""
+    """The choices of training sample n: a pure function of (seed, n).
+
+    image, top, left, hard, sharp, averaged, phase and crop are shares in 0..1 (phase, crop: a large integer) of what
+    the source has. crosstalk: [3, 3] with rows that sum to 1, or None. jpeg_corner: px from the corner of a JPEG's unit
+    to the patch's.
+    """
     rng = np.random.default_rng([seed, n])
     torture, image, top, left, olpf = rng.random(5).tolist()
     dihedral, phase = int(rng.integers(8)), int(rng.integers(2**31))
