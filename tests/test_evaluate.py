@@ -1,12 +1,10 @@
 import json
 import math
-import subprocess
-import sys
-from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
-from tiny import build_dataset, write_photographs
+from tiny import write_photographs
 
 from lincfa import metrics
 from lincfa.cfa import RGGB, XTRANS
@@ -16,6 +14,7 @@ from lincfa.data import torture
 from lincfa.data.dataset import Scene
 from lincfa.evaluate import (
     BORDER_PX,
+    HDR_WHITE,
     LIBRAW_MODELS,
     STEP,
     Model,
@@ -31,8 +30,6 @@ from lincfa.evaluate import (
     torture_samples,
 )
 from lincfa.models import build
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def scene(number=3, side=96, cfa=XTRANS, balance=(1.0, 1.0, 1.0)):
@@ -195,6 +192,22 @@ def test_the_truth_suite_mosaics_a_folder_of_images(tmp_path, family, cfa):
     assert len(list(load_suite("truth", folder, family, 2))) == 2
 
 
+def test_the_truth_suite_keeps_the_highlights_of_radiance_files(tmp_path):
+    light = np.random.default_rng(5).uniform(0, 3, (96, 96, 3)).astype(np.float32)
+    light[8, 8] = 900
+    (tmp_path / "sun.hdr").write_bytes(imagecodecs.rgbe_encode(light))
+    (scene,) = load_suite("truth", tmp_path, "xtrans")
+    brightest = light.max(2, keepdims=True)
+    assert (np.abs(scene.rgb - light.clip(0, HDR_WHITE)) <= brightest / 128).all()  # 8 bits beside a shared exponent
+    assert (scene.rgb[8, 8] == HDR_WHITE).all()
+    assert np.abs(scene.mosaic - XTRANS.mosaic(scene.rgb)).max() <= STEP / 2 * 1.001
+    bilinear = evaluate([libraw_model("bilinear", "xtrans")], [scene])
+    assert bilinear[0]["highlights_kept"] > 0.5
+    (tmp_path / "cut.hdr").write_bytes(b"#?RADIANCE\n")
+    with pytest.raises(ValueError, match=r"cut\.hdr: unreadable Radiance file"):
+        list(load_suite("truth", tmp_path, "xtrans"))
+
+
 def test_the_torture_suite_knows_its_kinds_and_keeps_its_highlights(tmp_path):
     torture.build(tmp_path, 57, 32)
     scenes = list(load_suite("torture", tmp_path, "xtrans"))
@@ -204,12 +217,11 @@ def test_the_torture_suite_knows_its_kinds_and_keeps_its_highlights(tmp_path):
     assert len(list(load_suite("torture", tmp_path, "xtrans", 3))) == 3
 
 
-def test_the_raf_suite_is_the_validation_images_of_a_dataset(tmp_path):
-    data = build_dataset(tmp_path)
-    manifest = json.loads((data / "manifest.json").read_text())
+def test_the_raf_suite_is_the_validation_images_of_a_dataset(tiny_data):
+    manifest = json.loads((tiny_data / "manifest.json").read_text())
     wanted = [r["id"] for r in manifest["images"] if r["split"] == "val"]
     assert wanted
-    assert [s.name for s in load_suite("raf", data, "xtrans")] == wanted
+    assert [s.name for s in load_suite("raf", tiny_data, "xtrans")] == wanted
 
 
 @pytest.mark.parametrize(
@@ -244,17 +256,13 @@ def test_pictures_for_people_are_of_three_kinds():
     assert torture_samples("bayer", 32)[0].cfa == RGGB
 
 
-def test_the_script_writes_what_the_record_reads(tmp_path, checkpoint):
+def test_the_script_writes_what_the_record_reads(tmp_path, checkpoint, run_script):
     folder = write_photographs(tmp_path / "truth", (2, 3), side=96)
-    script = [sys.executable, str(ROOT / "scripts/utils/evaluate.py"), "--suite", f"truth={folder}"]
-    done = subprocess.run(
-        [*script, "--models", "markesteijn3", checkpoint, "--json", str(tmp_path / "deep/out.json")],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "2 scenes" in " ".join(done.stdout.split())
+    models = ("--models", "markesteijn3", checkpoint)
+    files = ("--suite", f"truth={folder}", "--json", tmp_path / "deep/out.json")
+    status, out, err = run_script("utils/evaluate.py", *models, *files)
+    assert status == 0, err
+    assert "2 scenes" in " ".join(out.split())
 
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")

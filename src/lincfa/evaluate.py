@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 
 from lincfa import metrics, raw
@@ -23,6 +24,9 @@ BORDER_PX = 24
 """Ignored on each side, so that nobody is judged on how they treat a picture's edge."""
 LIBRAW_MODELS = {"bilinear": "linear", **{n: n for n in raw.ALGORITHMS if n not in ("linear", "ppg")}}
 REFERENCE = "markesteijn3"
+HDR_SUFFIX = ".hdr"
+HDR_WHITE = 4.0
+"""Where the sensor of an HDR scene clips: two stops above the picture's white, as LibRaw can be given them."""
 STEP = 1 / (16383 - 1024)
 """Mosaics are 14-bit integers between black 1024 and white 16383: every model gets what LibRaw gets."""
 
@@ -82,9 +86,10 @@ def load_model(name: str, family: str, device: str = "cpu", strength: float = 0.
 
 def load_suite(suite: str, path, family: str, count: int | None = None) -> Iterable[Scene]:
     """The scenes of a suite, one at a time: 'raf' (a built dataset's validation images), 'truth' (a folder of sRGB
-    images) or 'torture' (a folder made by torture_v2.py). family: 'xtrans' or 'bayer'; count: at most so many.
+    images and of Radiance .hdr files, whose highlights are above 1.0) or 'torture' (a folder made by torture_v2.py).
+    family: 'xtrans' or 'bayer'; count: at most so many.
 
-    Raises ValueError (DatasetError is one) for an unknown suite or one without scenes.
+    Raises ValueError (DatasetError is one) for an unknown suite, one without scenes and a file that cannot be read.
     """
     reference = {"xtrans": XTRANS, "bayer": RGGB}.get(family)
     if reference is None:
@@ -93,12 +98,11 @@ def load_suite(suite: str, path, family: str, count: int | None = None) -> Itera
         scenes = validation_scenes(path, family=family, count=count)
         return [replace(scene, mosaic=_in_steps(scene.mosaic)) for scene in scenes]
     if suite == "truth":
-        files = (
-            sorted(p for p in Path(path).iterdir() if p.suffix.lower() in PHOTOGRAPHS) if Path(path).is_dir() else []
-        )
+        known = PHOTOGRAPHS | {HDR_SUFFIX}
+        files = sorted(p for p in Path(path).iterdir() if p.suffix.lower() in known) if Path(path).is_dir() else []
         if not files:
-            raise ValueError(f"{path}: no folder with images (PNG, TIFF, WebP, JPEG)")
-        return (_mosaiced(p.stem, read_photograph(p), reference) for p in files[:count])
+            raise ValueError(f"{path}: no folder with images (PNG, TIFF, WebP, JPEG, Radiance HDR)")
+        return (_mosaiced(p.stem, _read_truth(p), reference) for p in files[:count])
     if suite == "torture":
         scenes, info = torture.load(path)
         chosen = range(min(count or len(scenes), len(scenes)))
@@ -197,6 +201,17 @@ def json_safe(value):
     if isinstance(value, list):
         return [json_safe(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _read_truth(path: Path) -> np.ndarray:
+    """[H, W, 3] linear RGB: a photograph in 0..1, or a Radiance file in 0..HDR_WHITE."""
+    if path.suffix.lower() != HDR_SUFFIX:
+        return read_photograph(path)
+    try:
+        rgb = imagecodecs.rgbe_decode(path.read_bytes())
+    except (imagecodecs.RgbeError, OSError, ValueError) as error:
+        raise ValueError(f"{path}: unreadable Radiance file ({error})") from error
+    return np.clip(rgb, 0, HDR_WHITE)
 
 
 def _mosaiced(name: str, rgb: np.ndarray, cfa: CFA, group: str = "") -> Scene:
