@@ -5,7 +5,7 @@
         checkpoint_folder=experiments/arch_wide_1
 
 Half a minute of two CPU cores a run. Its arms are the architecture search (docs/EXPERIMENTS.md, v5.2), and what
-augmentation, batch normalisation and a course from coarse to fine do (v6.8 to v6.10).
+augmentation, batch normalisation and a course from coarse to fine do (v6.9 to v6.11).
 """
 
 import sys
