@@ -12,13 +12,12 @@ import onnxruntime
 import pytest
 import torch
 import yaml
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 from PIL import Image
 from tiny import write_photographs
 from tiny_denoiser import write_denoiser
-from tiny_release import write_release
 
-from lincfa import checkpoint, cli, released
+from lincfa import cli
 from lincfa.cfa import RGGB, XTRANS
 from lincfa.checkpoint import load_weights, save_weights
 from lincfa.color import linear_to_srgb, srgb_to_linear
@@ -43,16 +42,6 @@ MODELS = {
     "denoising": PACKED | {"name": "denoising", "family": "xtrans", "coding": 0.5},
     "any-phase": {"name": "unet", "width": 2},
 }
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """The working folder, with one tiny released model and no others."""
-    monkeypatch.chdir(tmp_path)
-    for module in (released, checkpoint):
-        monkeypatch.setattr(module, "model_places", lambda root=None: [tmp_path / "models"])
-    write_release(tmp_path, "tiny", "xtrans")
-    return tmp_path
 
 
 @pytest.fixture
@@ -221,6 +210,21 @@ def test_integers_are_for_the_inner_convolutions_only_and_come_close(weights_fil
         wanted, given = run_file(whole)(**told), run_file(integers)(**told)
         assert 0 < rms((given - wanted).numpy()) < 0.05 * rms((wanted - wanted.mean()).numpy())
     assert metadata(integers) == metadata(whole) | {"precision": "int8"}
+
+
+def test_what_passes_by_the_convolutions_is_not_made_integers(weights_file, tmp_path):
+    """With blocks that add almost nothing the network is its first and last convolutions, whatever range its values
+    had in calibration."""
+    whole = graph_of(weights_file, "xtrans")
+    inputs = calibration_inputs(write_photographs(tmp_path), whole)
+    for tensor in whole.graph.initializer:
+        if "blocks" in tensor.name:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(1e-3), tensor.name))
+    integers = to_int8(whole, inputs)
+    mosaic, masks = 16 * torch.from_numpy(inputs[0]["mosaic"]), torch.zeros(1, 3, 96, 96)
+    wanted, given = run_file(whole)(mosaic, masks), run_file(integers)(mosaic, masks)
+    assert rms((wanted - wanted.mean()).numpy()) > 0.1
+    torch.testing.assert_close(given, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_calibration_takes_the_training_images_of_a_dataset_in_the_networks_phase(weights_file, remosaic_set):

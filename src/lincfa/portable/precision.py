@@ -83,11 +83,12 @@ def to_int8(
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> onnx.ModelProto:
     """The graph with its inner convolutions in 8-bit integers (QDQ: a scale for each output channel of the weights,
-    and for each layer's values the range that they have on the mosaics). The first and the last convolution, and the
-    sums between them, stay in float32.
+    and for each layer's values the range that they have on the mosaics). The first and the last convolution, the sums
+    between them and what goes to the sums past the convolutions stay in float32.
 
     inputs: of the graph by name, float32, as `calibration_inputs` gives them.
     """
+    inner = _inner_convolutions(model)
     with tempfile.TemporaryDirectory() as folder, _silence():
         Path(folder, "fp32.onnx").write_bytes(model.SerializeToString())  # it would change the graph in memory
         quantize_static(
@@ -95,14 +96,16 @@ def to_int8(
             Path(folder, "int8.onnx"),
             _Reader(inputs, progress),
             quant_format=QuantFormat.QDQ,
-            nodes_to_quantize=_inner_convolutions(model),
+            nodes_to_quantize=inner + _rectifiers(model, inner),
             per_channel=True,
             activation_type=QuantType.QUInt8,  # the pair that processors multiply fastest
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.Percentile,
             extra_options={"CalibPercentile": CENTILE},
         )
-        return _with_precision(onnx.load(Path(folder, "int8.onnx")), model, "int8")
+        integers = onnx.load(Path(folder, "int8.onnx"))
+    _pass_floats(integers, inner)
+    return _with_precision(integers, model, "int8")
 
 
 def calibration_inputs(folder, model: onnx.ModelProto) -> list[dict[str, np.ndarray]]:
@@ -173,6 +176,28 @@ def _inner_convolutions(model: onnx.ModelProto) -> list[str]:
         if followed or node.op_type == "Conv":
             before_others.update(node.input)
     return names[::-1]
+
+
+def _rectifiers(model: onnx.ModelProto, convolutions: list[str]) -> list[str]:
+    """The names of the ReLUs right after convolutions: as integers with a range from 0 they are part of them."""
+    given = {name for node in model.graph.node if node.name in convolutions for name in node.output}
+    return [node.name for node in model.graph.node if node.op_type == "Relu" and node.input[0] in given]
+
+
+def _pass_floats(integers: onnx.ModelProto, convolutions: list[str]) -> None:
+    """Give nodes other than the quantised convolutions the values that these take, before they are rounded and cut.
+
+    onnxruntime's quantiser gives the rounded ones to all; along the residual sums the error would grow with each block.
+    """
+    made = {name: node for node in integers.graph.node for name in node.output}
+    for node in integers.graph.node:
+        if node.name in convolutions or node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        for i, name in enumerate(node.input):
+            if name in made and made[name].op_type == "DequantizeLinear" and made[name].input[0] in made:
+                before = made[made[name].input[0]].input[0]
+                if made[before].name not in convolutions:
+                    node.input[i] = before
 
 
 def _inner(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
