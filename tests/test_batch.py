@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -87,6 +88,19 @@ def test_a_result_is_what_the_demosaicer_gives_to_the_last_bit(folder):
         assert fact in result.text
 
 
+def test_a_mosaic_takes_no_memory_while_its_result_is_written(folder, monkeypatch):
+    write_rafs(folder / "in", 1)
+    mosaics, write = [], export.write
+
+    def noted(path, rgb, frame, **options):
+        assert [mosaic() for mosaic in mosaics] == [None]
+        write(path, rgb, frame, **options)
+
+    monkeypatch.setattr(export, "write", noted)
+    engine = Watched(lambda frame: mosaics.append(weakref.ref(frame.mosaic)))
+    assert set(outcomes(run(jobs_of("in"), engine, format="npy")).values()) == {"written"}
+
+
 def test_twenty_files_with_three_bad_ones_finish_seventeen_and_a_second_run_does_nothing(folder):
     write_rafs(folder / "in", 20)
     bad = {"03.RAF": b"", "11.RAF": b"no raw file" * 100, "17.RAF": (folder / "in/17.RAF").read_bytes()[:-9000]}
@@ -106,6 +120,17 @@ def test_twenty_files_with_three_bad_ones_finish_seventeen_and_a_second_run_does
     assert {path: path.stat().st_mtime_ns for path in (folder / "out").iterdir()} == before
     third = list(run(jobs_of("in"), Engine(), format="npy", overwrite=True))
     assert sorted(outcomes(third).values()) == ["failed"] * 3 + ["written"] * 17
+
+
+@pytest.mark.parametrize(
+    ("model", "device", "cores", "files"), [("auto", "cpu", 2, 1), ("auto", "cpu", 4, 2), ("bilinear", "cpu", 2, 2)]
+)
+def test_files_overlap_unless_the_network_has_all_of_few_cores(folder, monkeypatch, model, device, cores, files):
+    monkeypatch.setattr(batch.torch, "get_num_threads", lambda: cores)
+    engine = Engine(model, device=device)
+    assert engine.files_at_a_time == files
+    engine.device = "cuda"
+    assert engine.files_at_a_time == 2
 
 
 class Watched(Engine):

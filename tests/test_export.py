@@ -3,6 +3,7 @@ import hashlib
 import json
 import resource
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
 
@@ -348,6 +349,27 @@ def test_a_disk_that_fills_while_tiles_are_written_leaves_the_old_file_alone(tmp
         export.write(target, rgb, frame)
     assert list(tmp_path.iterdir()) == [target]
     assert target.read_bytes() == b"older"
+
+
+def test_no_more_tiles_are_made_than_a_slow_disk_will_take_soon():
+    made = []
+    with ThreadPoolExecutor(2) as pool:
+        results = tiles._in_order(pool, lambda n: made.append(n) or n, range(50), ahead=4)
+        assert next(results) == 0
+        most = []
+        for result in results:
+            most.append(len(made) - result)
+        assert sorted(made) == list(range(50))
+    assert max(most) <= 5
+
+
+@pytest.mark.parametrize("format", ["dng", "tiff", "exr", "npy"])  # the profile in a PNG says when it was made
+def test_a_frame_without_its_samples_makes_the_same_file(tmp_path, frame, rgb, format):
+    whole, without = (tmp_path / f"{name}{export.FORMATS[format]}" for name in ("whole", "without"))
+    export.write(whole, rgb, frame, format=format)
+    export.write(without, rgb, export.without_samples(frame), format=format)
+    assert whole.read_bytes() == without.read_bytes()
+    assert export.without_samples(frame).mosaic.strides == (0, 0)
 
 
 @pytest.mark.parametrize("format", export.FORMATS)

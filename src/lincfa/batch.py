@@ -30,6 +30,8 @@ from lincfa.released import model_for, released_models
 from lincfa.runtime import pick_device
 
 AUTO = "auto"
+FEW_CORES = 2
+"""With so many a batch takes longer overlapping than one file after the other: docs/benchmarks/batch_24mp.json."""
 POLL_S = 0.2
 """How long the batch waits before it looks for Ctrl-C again, on systems that do not wake it."""
 
@@ -78,6 +80,14 @@ class Engine:
         if model not in (AUTO, *LIBRAW_MODELS):
             self._network(model)
 
+    @property
+    def files_at_a_time(self) -> int:
+        """How many files in work at a time are quickest: 2, so that the next is read while the network works, but 1
+        where the network has all of a processor's few cores, and reading and writing would only take them from it."""
+        on_cpu = self.device in ("cpu", "auto")  # onnxruntime's auto is the CPU but for its GPU package
+        few = torch.get_num_threads() <= FEW_CORES
+        return 1 if on_cpu and few and self.model not in LIBRAW_MODELS else 2
+
     def noise(self, frame: RawFrame) -> Noise | None:
         """What `__call__` is to be told: the frame's noise, or None where it does not matter or cannot be told."""
         return estimate_noise(frame.mosaic, frame.cfa) if self.strength else None
@@ -119,13 +129,14 @@ def run(
     format: str = "dng",
     render: bool = False,
     overwrite: bool = False,
-    threads: int = 2,
+    threads: int | None = None,
     watch: Callable[[Job, int, int], None] = lambda *_: None,
 ) -> Iterator[Result]:
     """Do the jobs, and yield a result for each as it ends, whatever happens to it.
 
     format, render: see lincfa.export. A target that is there is skipped unless overwrite. threads: files in work at a
-    time; 1 has no overlap. watch(job, tiles done, tiles) is called from the threads while the network works.
+    time, 1 has no overlap; None for the engine's `files_at_a_time`. watch(job, tiles done, tiles) is called from the
+    threads while the network works.
     When the caller stops (Ctrl-C, or no longer asks), files in work end at their next tile or with a whole result.
     """
     stop = threading.Event()
@@ -136,7 +147,7 @@ def run(
         except Exception as error:  # whatever a file does to a decoder or a driver, the others go on
             return Result(job, "failed", f"{job.source}: {_reason(error, job)}")
 
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="lincfa")
+    pool = ThreadPoolExecutor(threads or engine.files_at_a_time, thread_name_prefix="lincfa")
     try:
         pending: set[Future] = {pool.submit(one, job) for job in jobs}
         while pending:
@@ -169,6 +180,7 @@ def _demosaic(
         waited = time.perf_counter() - waiting
         progress(0, 1)
         rgb, name = engine(frame, noise, progress)
+    frame = export.without_samples(frame)
     if stop.is_set():
         raise Stopped
     reduction = engine.strength if noise else 0.0

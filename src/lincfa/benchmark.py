@@ -130,6 +130,7 @@ def _run_network(task: Task) -> tuple[list[float], dict]:
     frame = read_raw(task.path)
     watch.lap()
     rgb = demosaic(frame.mosaic, frame.cfa, frame.white_balance)
+    frame = export.without_samples(frame)  # as `lincfa demosaic` does
     watch.lap()
     if task.write:
         with tempfile.TemporaryDirectory(prefix="lincfa-", dir=Path(task.path).parent) as folder:

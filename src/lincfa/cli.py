@@ -63,7 +63,12 @@ def build_parser() -> argparse.ArgumentParser:
         "told of noise take one (`lincfa models` says which): auto then is the lightest of those, and any other model "
         "is an error. A file whose noise cannot be told (tiny, or clipped all over) is done without; its line says so",
     )
-    command.add_argument("--jobs", type=_positive, default=2, metavar="N", help="files in work at a time (default 2)")
+    command.add_argument(
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="files in work at a time (default 2; 1 on two cores without a graphics card)",
+    )
     command.add_argument("--overwrite", action="store_true", help="write results again that are there already")
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     command.add_argument("--engine", default="torch", choices=("torch", "onnx"), help="what runs the network")

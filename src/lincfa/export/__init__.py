@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +35,11 @@ SOFTWARE = f"lincfa {version('lincfa')}"
 
 class ExportError(ValueError):
     """A file that could not be written; the message names it and says why."""
+
+
+def without_samples(frame: RawFrame) -> RawFrame:
+    """The frame with a mosaic of its shape that takes no memory: all that `write` asks for once there is an rgb."""
+    return replace(frame, mosaic=np.broadcast_to(np.float32(np.nan), frame.mosaic.shape))
 
 
 def write(

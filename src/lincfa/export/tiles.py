@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -37,8 +38,9 @@ def append_tiles(path, page_of: Callable, image: np.ndarray, encode: Callable[[n
         rows = page_of(tiff).imagelength
     corners = itertools.product(range(0, rows, TILE_PX), range(0, image.shape[1], TILE_PX))
     offsets, lengths = [], []
-    with ThreadPoolExecutor(os.cpu_count()) as pool, open(path, "ab") as file:
-        for encoded in pool.map(lambda corner: encode(_tile(image, *corner)), corners):
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool, open(path, "ab") as file:
+        for encoded in _in_order(pool, lambda corner: encode(_tile(image, *corner)), corners, ahead=2 * threads):
             file.write(b"\0" * (file.tell() % 2))  # offsets are even, by TIFF 6.0
             offsets.append(file.tell())
             lengths.append(file.write(encoded))
@@ -51,6 +53,16 @@ def append_tiles(path, page_of: Callable, image: np.ndarray, encode: Callable[[n
 def to_ascii(text: str) -> str:
     """TIFF has no other text; what it cannot write becomes a question mark."""
     return text.encode("ascii", "replace").decode()
+
+
+def _in_order(pool: ThreadPoolExecutor, make: Callable, items: Iterable, ahead: int) -> Iterator:
+    """`pool.map` that makes at most so many results ahead: a slow disk would otherwise have them all in memory."""
+    items = iter(items)
+    waiting = deque(pool.submit(make, item) for item in itertools.islice(items, ahead))
+    while waiting:
+        result = waiting.popleft().result()
+        waiting.extend(pool.submit(make, item) for item in itertools.islice(items, 1))
+        yield result
 
 
 def _tile(image: np.ndarray, y: int, x: int) -> np.ndarray:
