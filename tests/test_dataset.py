@@ -685,6 +685,9 @@ def test_settings_that_cannot_be_or_would_do_nothing_are_refused(remosaic_set, t
         patch_set(teacher_set, replace(PLAIN, jpeg_quality=90))
     with pytest.raises(DatasetError, match="coarse_images is for the remosaic regime"):
         patch_set(teacher_set, replace(PLAIN, coarse_images=9))
+    for idle in ({"torture_types": ("hair",)}, {"torture_ramp_images": 9}):
+        with pytest.raises(DatasetError, match="are for a torture_fraction above 0"):
+            patch_set(remosaic_set, **idle)
     with pytest.raises(DatasetError, match="averaged_fraction is for the remosaic regime"):
         patch_set(teacher_set, averaged_fraction=0.5)
     with pytest.raises(DatasetError, match="no image is 50 times as large as a patch of 54 px"):

@@ -28,7 +28,8 @@ class AugmentConfig:
     exposure_ev: stops; the sensor still clips at its white. white_balance_ev: standard deviation, in stops, of the
     shift of red and of blue. read_noise, shot_noise: variance = read_noise^2 + shot_noise x signal, on white = 1.
     noise_share: of the patches that are noisy.
-    olpf_share: of the patches that an optical low-pass filter blurs, olpf_sigma_px: its width.
+    olpf_share: of the patches that an optical low-pass filter blurs, olpf_sigma_px: its width. Like camera_share it is
+    left out in the teacher regime, whose mosaics are the sensor's.
     camera_share: of the patches whose channels see each other's light, as a camera's do: each takes a share within
     camera_crosstalk of each other, and grey stays grey. Below 0 colours become more saturated instead.
     jpeg_quality: photographs (remosaic regime only) are cut from an 8-bit sRGB JPEG file of this quality, 1..100, as

@@ -102,7 +102,7 @@ class PatchSet:
         manifest = load_manifest(folder)
         parts = [manifest.data_sha256]
         self.teacher = manifest.settings["regime"] == "teacher"
-        self._refuse_what_does_nothing(sharpest)
+        self._refuse_what_does_nothing(sharpest, torture_types)
         self.cfa = _reference(family)
         records = [r for r in manifest.split("train") if not self.teacher or r.pattern.family == family]
         listed = records
@@ -299,10 +299,12 @@ class PatchSet:
         ramp = self.torture_ramp_images
         return self.torture_fraction * min(1.0, n / ramp) if ramp else self.torture_fraction
 
-    def _refuse_what_does_nothing(self, sharpest: str | None) -> None:
+    def _refuse_what_does_nothing(self, sharpest: str | None, torture_types: tuple[str, ...] | None) -> None:
         """An experiment whose setting is ignored would be recorded as a result."""
         if self.sharpest_fraction and not sharpest:
             raise DatasetError("sharpest_fraction is above 0, and no list of the sharpest is given")
+        if not self.torture_fraction and (torture_types is not None or self.torture_ramp_images):
+            raise DatasetError("torture_types and torture_ramp_images are for a torture_fraction above 0")
         if self.teacher and self.config.jpeg_quality is not None:
             raise DatasetError("jpeg_quality is for the remosaic regime: real mosaics have seen no JPEG")
         if self.teacher and self.config.coarse_images:
