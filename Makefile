@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test experiments
+.PHONY: setup demo test test-slow experiments
 
 setup: $(READY)
 
@@ -21,6 +21,10 @@ test: $(READY)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m pytest
+
+# the tests that take more than a few seconds
+test-slow: $(READY)
+	$(RUN) -m pytest -m slow
 
 # docs/EXPERIMENTS.md and the README's results, from docs/experiments/
 experiments: $(READY)

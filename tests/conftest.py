@@ -1,17 +1,23 @@
 """One thread each, before torch and LibRaw load OpenMP: Markesteijn is then the same from run to run."""
 
+import importlib.util
 import os
+from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pytest
+from tiny import write_photographs
+from tiny_release import write_release
 
+from lincfa import checkpoint, released
 from lincfa.cfa import XTRANS
 from lincfa.data import build as build_module
 from lincfa.data.torture import torture_scene
 from lincfa.rawwriter import expose, write_raf
 
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 GAINS = (0.5, 1.0, 0.6)
 SIDE = 240
 
@@ -65,6 +71,43 @@ def remosaic_set(raf_folder, tmp_path_factory):
 def teacher_set(raf_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("data") / "teacher"
     return out, build_in_process(raf_folder, out, regime="teacher", validation_share=0.3)
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory):
+    """The dataset of tiny.tiny_config, for all who only read it."""
+    folder = tmp_path_factory.mktemp("tiny")
+    build_in_process(write_photographs(folder / "photographs"), folder / "v4", validation_share=0.2)
+    return folder / "v4"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working folder, with one tiny released model and no others."""
+    monkeypatch.chdir(tmp_path)
+    for module in (released, checkpoint):
+        monkeypatch.setattr(module, "model_places", lambda root=None: [tmp_path / "models"])
+    write_release(tmp_path, "tiny", "xtrans")
+    return tmp_path
+
+
+@pytest.fixture
+def run_script(monkeypatch, capsys):
+    """run(its path in scripts/, *arguments) -> (exit status, stdout, stderr), without a process of its own, which takes
+    seconds to load torch."""
+
+    def run(path, *arguments):
+        spec = importlib.util.spec_from_file_location("script", SCRIPTS / path)
+        program = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(program)
+        monkeypatch.setattr("sys.argv", [f"scripts/{path}", *map(str, arguments)])
+        try:
+            status = program.main()
+        except SystemExit as stop:
+            status = stop.code
+        return (status, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import rawpy
 from tiny_denoiser import write_denoiser
-from tiny_release import write_release
 
-from lincfa import checkpoint, cli, export, released
+from lincfa import cli, export
 from lincfa.cfa import XTRANS
 from lincfa.rawwriter import expose, write_raf
 
@@ -21,18 +20,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """The working folder, with one tiny released model, and a.RAF and b.RAF in in/."""
-    monkeypatch.chdir(tmp_path)
-    for module in (released, checkpoint):
-        monkeypatch.setattr(module, "model_places", lambda root=None: [tmp_path / "models"])
-    write_release(tmp_path, "tiny", "xtrans")
-    (tmp_path / "in").mkdir()
+def folder(folder):
+    """conftest's, with a.RAF and b.RAF in in/."""
+    (folder / "in").mkdir()
     scene = np.full((96, 120, 3), 0.3)
     for name, phase in (("a", (0, 0)), ("b", (2, 1))):
         cfa = XTRANS.shift(*phase)
-        write_raf(tmp_path / "in" / f"{name}.RAF", expose(scene, cfa), cfa)
-    return tmp_path
+        write_raf(folder / "in" / f"{name}.RAF", expose(scene, cfa), cfa)
+    return folder
 
 
 @pytest.fixture

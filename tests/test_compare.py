@@ -1,10 +1,9 @@
-import importlib.util
 import itertools
 import json
 import math
 import re
+from functools import partial
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +19,6 @@ from lincfa.data import torture
 from lincfa.data.dataset import Scene
 from lincfa.evaluate import BORDER_PX, Model, evaluate, json_safe, libraw_model, summarise
 
-ROOT = Path(__file__).resolve().parents[1]
 SIDE = 112
 VOID = {"meta", "img"}
 
@@ -269,26 +267,14 @@ def test_what_cannot_be_compared_is_refused(models, scenes, at, said):
 
 
 @pytest.fixture
-def script(tmp_path, monkeypatch, capsys):
+def script(tmp_path, monkeypatch, run_script):
     """run(*arguments) -> (exit status, stdout, stderr), in a folder with the released model 'tiny' and two images."""
-    spec = importlib.util.spec_from_file_location("script", ROOT / "scripts/utils/compare_checkpoints.py")
-    program = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(program)
     write_release(tmp_path, "tiny", "xtrans")
     write_release(tmp_path, "bayer", "bayer")
     write_photographs(tmp_path / "truth", (2, 3), side=96)
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["scripts/utils/compare_checkpoints.py", *arguments])
-        try:
-            status = program.main()
-        except SystemExit as stop:
-            status = stop.code
-        return (status, *capsys.readouterr())
-
-    return run
+    return partial(run_script, "utils/compare_checkpoints.py")
 
 
 def test_the_script_writes_a_page_and_a_picture(script, tmp_path):

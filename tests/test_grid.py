@@ -3,16 +3,13 @@
 import io
 import json
 import math
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
-from tiny import build_dataset, write_photographs
+from tiny import write_photographs
 
 from lincfa import metrics
 from lincfa.cfa import RGGB, XTRANS
@@ -25,7 +22,6 @@ from lincfa.infer import Demosaicer
 from lincfa.train import train
 from lincfa.trainconfig import LAB_TUNED, OptimConfig
 
-ROOT = Path(__file__).resolve().parents[1]
 CFAS = pytest.mark.parametrize("cfa", [XTRANS, RGGB], ids=["xtrans", "bayer"])
 PHOTOGRAPH = demo_scenes()["coffee-0"]().astype(np.float64)  # 288 x 288
 BLURRED = gaussian_filter(PHOTOGRAPH, (0.6, 0.6, 0))
@@ -247,18 +243,12 @@ def test_a_panel_has_a_labelled_row_for_each_picture_with_and_without_truth(cfa)
     assert len(np.unique(panel[:14])) > 1
 
 
-def test_the_script_prints_a_table_and_writes_figures_and_a_picture(tmp_path):
+def test_the_script_prints_a_table_and_writes_figures_and_a_picture(tmp_path, run_script):
     folder = write_photographs(tmp_path / "truth", (2, 3), side=112)
-    script = [sys.executable, str(ROOT / "scripts/utils/grid.py"), "markesteijn3", "bilinear"]
-    files = ["--out", str(tmp_path / "deep/grid.png"), "--json", str(tmp_path / "grid.json")]
-    done = subprocess.run(
-        [*script, "--suite", f"truth={folder}", *files],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "markesteijn3" in done.stdout
+    files = ("--suite", f"truth={folder}", "--out", tmp_path / "deep/grid.png", "--json", tmp_path / "grid.json")
+    status, out, err = run_script("utils/grid.py", "markesteijn3", "bilinear", *files)
+    assert status == 0, err
+    assert "markesteijn3" in out
     found = json.loads((tmp_path / "grid.json").read_text())
     assert found.keys() == {"command", "commit", "cfa", "suite", "rows", "mean"}
     assert len(found["rows"]) == 2 * (3 + 2)
@@ -272,10 +262,9 @@ def test_the_script_prints_a_table_and_writes_figures_and_a_picture(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def fine_tuned(tmp_path_factory):
+def fine_tuned(tiny_data, tmp_path_factory):
     """grid dB of xtrans-s on a photograph after a short fine-tuning with these faults (AugmentConfig.untracked)."""
     folder = tmp_path_factory.mktemp("fine-tuned")
-    data = build_dataset(folder)
 
     def grid_after(*faults: str) -> float:
         name = "-".join(("after", *faults))
@@ -286,7 +275,7 @@ def fine_tuned(tmp_path_factory):
             images=16 * 24,
             start_from="xtrans-s",
             model=load_weights("xtrans-s").model,
-            data=replace(LAB_TUNED.data, folder=str(data), patch_px=36, validation_px=80, validation_count=1),
+            data=replace(LAB_TUNED.data, folder=str(tiny_data), patch_px=36, validation_px=80, validation_count=1),
             optim=OptimConfig(lr=3e-4, warmup_images=64, ema_halflife_images=32),
             validate_every_images=16 * 24,
             precision="fp32",

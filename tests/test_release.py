@@ -3,11 +3,9 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from tiny import build_dataset
 
 from lincfa.checkpoint import CheckpointError, load_weights, save_weights
 from lincfa.data.manifest import DatasetError, load_manifest
@@ -91,16 +89,15 @@ BENCHMARK = {
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
+def dataset(tiny_data, tmp_path_factory):
     """(folder, table of sources)"""
     root = tmp_path_factory.mktemp("release")
-    data = build_dataset(root / "data")
     rows = [
         {"file": f"{Path(r.source).stem}.webp", "source_repository": "made", "path": "p", "licence": "CC0"}
-        for r in load_manifest(data).images
+        for r in load_manifest(tiny_data).images
     ]
     write_table(root / "sources.tsv", rows)
-    return data, root / "sources.tsv"
+    return tiny_data, root / "sources.tsv"
 
 
 @pytest.fixture
@@ -203,16 +200,14 @@ def test_a_checkpoint_becomes_a_released_models_weights(run):
     assert (released / "SHA256SUMS").read_text() == f"{file_sha256(path)}  weights.safetensors\n"
 
 
-def test_the_script_releases_a_checkpoint_in_two_steps(run, tmp_path):
+def test_the_script_releases_a_checkpoint_in_two_steps(run, tmp_path, run_script):
     folder, logs, evaluation, data, sources = run
     released = tmp_path / "models" / "tiny-s"
     (tmp_path / "robustness.json").write_text(json.dumps(REPORT))
 
     def release(*args):
-        done = subprocess.run(
-            [sys.executable, "scripts/utils/release.py", *map(str, args)], cwd=ROOT, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
+        status, _, err = run_script("utils/release.py", *args)
+        assert status == 0, err
 
     release(folder / "best.pt", "--to", released)
     (released / "limits.md").write_text("None is known.\n")

@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,17 +22,17 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 ORDER = [
     "cfa",
-    "color config noise plan provenance released runtime runfiles recordtext",
+    "color config noise plan provenance released runtime runfiles recordtext terminal doctables",
     "rawwriter metrics losses models.unet models.packed models.denoising models.srgb models.growth models",
     "raw",
     "checkpoint data data.augment data.torture_patterns data.torture data.manifest data.health data.sharpness "
-    "data.hard data.workers data.dataset data.build data.scenes data.demo data infer blend "
+    "data.hard data.workers data.build data.dataset data.scenes data.demo data infer blend "
     "export.levels export.tiles export.pictures export.metadata export.dng export.images export",
-    "describe evaluate figures compare comparepage robustness robustness.scenes robustness.mtf robustness.probes "
-    "robustness.report benchmark",
+    "describe evaluate adaptive figures compare comparepage robustness robustness.scenes robustness.mtf "
+    "robustness.probes robustness.report benchmark",
     "ledger runlog trainconfig adversary terms trainstate answers charts dashboard entries experiments release",
-    "portable portable.graph portable.precision portable.session portable.parity portable.darktable_convert "
-    "portable.darktable_demo portable.darktable",
+    "portable portable.graph portable.precision portable.session portable.parity portable.quality "
+    "portable.darktable_convert portable.darktable_demo portable.darktable",
     "train rerun",
     "__init__",
     "batch cli app",
@@ -45,9 +46,14 @@ def module_name(path):
     return ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__")
 
 
+@cache
+def parsed(path):
+    return ast.parse(path.read_text())
+
+
 def imported(path):
     """The modules that a file imports anywhere, as dotted names; `if TYPE_CHECKING` is for readers and left out."""
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     skipped = {
         node
         for block in ast.walk(tree)
@@ -77,7 +83,7 @@ def test_imports_point_down(path):
 @pytest.mark.parametrize("path", [*PROGRAMS, *TESTS], ids=lambda p: str(p.relative_to(ROOT)))
 def test_nothing_imports_scripts_or_bends_the_path(path):
     assert not [n for n in imported(path) if n.split(".")[0] in ("scripts", "tests")]
-    attributes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)]
+    attributes = [n for n in ast.walk(parsed(path)) if isinstance(n, ast.Attribute)]
     assert not [n for n in attributes if n.attr == "path" and getattr(n.value, "id", "") == "sys"]
 
 
@@ -123,7 +129,7 @@ def test_the_training_loop_can_be_read_in_ten_minutes():
 @pytest.mark.parametrize("path", [*PROGRAMS, *TESTS], ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_path_of_a_machine_is_written_down(path):
     """A fixed absolute path works for one person only. Tests may name one to show that it is not published."""
-    texts = [n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)]
+    texts = [n.value for n in ast.walk(parsed(path)) if isinstance(n, ast.Constant)]
     roots = ("home", "Users", "work", "root", "mnt", "media", "tmp")
     found = [t for t in texts if isinstance(t, str) and re.search(rf"(^|[\s'\"=])/({'|'.join(roots)})/\w", t)]
     assert found == [] or path.name == "test_experiments.py"
@@ -132,7 +138,7 @@ def test_no_path_of_a_machine_is_written_down(path):
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda p: p.stem)
 def test_names_of_tests_are_sentences_and_unique(path):
-    names = [n.name for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef)]
+    names = [n.name for n in ast.walk(parsed(path)) if isinstance(n, ast.FunctionDef)]
     tests = [n for n in names if n.startswith("test_")]
     assert len(tests) == len(set(tests)), "the later of two tests of one name hides the earlier"
     assert [n for n in tests if n.count("_") < 3] == []

@@ -6,31 +6,41 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
-from tiny import build_dataset, tiny_config
+from tiny import tiny_config
 from tiny_ledger import HAND
 
+from lincfa.checkpoint import save_weights
 from lincfa.config import to_dict
 from lincfa.evaluate import evaluate, json_safe, load_model, load_suite, summarise
 from lincfa.ledger import load, record
-from lincfa.rerun import Figure, choose, config_again, repeat, scores
+from lincfa.models import build
+from lincfa.raw import file_sha256
+from lincfa.rerun import Figure, check_weights, choose, config_again, repeat, scores
 from lincfa.runfiles import Evaluation, LedgerError, Run
 from lincfa.train import train
 from lincfa.trainconfig import TrainConfig
 
-ROOT = Path(__file__).resolve().parents[1]
-WEIGHTS = "checkpoints/tiny/best.pt"
+START, WEIGHTS = "checkpoints/start.pt", "checkpoints/tiny/best.pt"
 COMMAND = f"python scripts/utils/evaluate.py --models {WEIGHTS} vng --suite raf=data/v4 --json e.json"
 
 
+def write_weights(path, seed=0):
+    model = tiny_config(Path()).model
+    torch.manual_seed(seed)
+    save_weights(Path(path), model, build(**model).state_dict(), "xtrans", {})
+
+
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
-    """A repository in which a tiny run was trained, evaluated on two suites, and recorded."""
+def recorded(tiny_data, tmp_path_factory):
+    """A repository in which a tiny run was trained from other weights, evaluated on two suites, and recorded."""
     root = tmp_path_factory.mktemp("recorded")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        build_dataset(Path("data"))
-        train(tiny_config(Path("data/v4"), steps=3))
+        shutil.copytree(tiny_data, "data/v4")
+        write_weights(START)
+        train(tiny_config(Path("data/v4"), steps=3, start_from=START))
         rows = evaluate([load_model(WEIGHTS, "xtrans")], load_suite("raf", "data/v4", "xtrans"))
         facts = {"suite": "raf", "set": "v4", "cfa": "xtrans", "command": COMMAND, "commit": "c", "rows": rows}
         Path("e.json").write_text(json.dumps(json_safe(facts | summarise(rows))))
@@ -61,8 +71,9 @@ def test_a_run_repeats_from_its_yaml_beside_the_recorded_one_and_agrees(repo):
     said = []
     assert repeat(ledger(), "v5.0_probe", say=said.append)
     text = "\n".join(said)
-    assert said[0].endswith(" s")
-    assert "12 images; recorded cost" in said[0]
+    assert said[0] == f"start_from: {START}"
+    assert said[1].endswith(" s")
+    assert "12 images; recorded cost" in said[1]
     assert "AGREES  raf:v4, xtrans psnr_linear_db" in text
     assert "AGREES  validation psnr_linear_db" in text
     assert "not repeated: truth:gone, xtrans" in text
@@ -98,6 +109,22 @@ def test_other_data_are_refused_with_both_hashes_and_how_they_are_made(repo):
     with pytest.raises(LedgerError, match=r"no such file(.|\n)*build_dataset_v4\.py"):
         repeat(ledger(), "v5.0_probe", say=lambda _: None)
     assert not Path("logs/tiny-again").exists()
+
+
+def test_other_weights_to_start_from_are_refused_with_both_hashes_and_an_older_record_has_none(repo):
+    recorded_hash = file_sha256(Path(START))
+    write_weights(START, seed=1)
+    with pytest.raises(LedgerError) as error:
+        repeat(ledger(), "v5.0_probe", say=lambda _: None)
+    for part in (f"start_from {START}: other weights", file_sha256(Path(START)), f"trained with {recorded_hash}"):
+        assert part in str(error.value)
+    assert not Path("logs/tiny-again").exists()
+    path = Path("docs/experiments/v5.0_probe.yaml")
+    facts = yaml.safe_load(path.read_text())
+    assert facts["runs"][0].pop("start_sha256") == recorded_hash
+    path.write_text(yaml.safe_dump(facts))
+    _, run = choose(ledger(), "v5.0_probe", 0, None)
+    check_weights(run, config_again(ledger(), run))
 
 
 def test_the_recipe_says_how_data_are_made_where_it_is_there(repo):
@@ -144,10 +171,16 @@ def test_weights_to_start_from_are_those_named_or_a_repeat_and_else_it_is_said_w
     again.parent.mkdir(parents=True)
     again.touch()
     assert config_again([e], tuned).start_from == str(again)
+    kept = replace(tuned, start_sha256="ab" * 32)
+    check_weights(kept, config_again([e], kept))  # a repeat is another file always
     Path(start).parent.mkdir()
     Path(start).touch()
     config = config_again([e], tuned)
     assert (config.start_from, config.name) == (start, "tuned_0-again")
+    taught = replace(a_run(teacher=start), teacher_sha256="cd" * 32)
+    for run, said in ((kept, f"start_from {start}"), (taught, f"teacher {start}")):
+        with pytest.raises(LedgerError, match=said):
+            check_weights(run, config_again([e], run))
     with pytest.raises(LedgerError, match=r"nowhere\.pt.*no experiment of the record made it"):
         config_again([e], a_run(teacher="nowhere.pt"))
 

@@ -1,10 +1,7 @@
 """The robustness report: the truth has no fault, and each fault that is put into it is found at its size."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +18,6 @@ from lincfa.robustness import probes, scenes
 from lincfa.robustness.mtf import mtf50
 from lincfa.robustness.report import Candidate, check, load_candidate, measure, panel, part_count, table, verdicts
 
-ROOT = Path(__file__).resolve().parents[1]
 CFAS = pytest.mark.parametrize("cfa", [XTRANS, RGGB], ids=["xtrans", "bayer"])
 PICTURES = {"coffee": scenes.pictures()["coffee-0"][:96, :96]}
 
@@ -277,25 +273,21 @@ def test_a_model_that_is_not_there_is_refused():
         load_candidate("markesteijn7", "xtrans")
 
 
-def run(*args):
-    command = [sys.executable, "scripts/utils/robustness.py", *map(str, args)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-
-def test_the_scripts_error_is_one_line_that_names_the_model():
-    done = run("--models", "nobody")
-    assert done.returncode == 1
-    assert done.stderr.startswith("robustness: nobody: neither")
-    assert done.stderr.count("\n") == 1
+def test_the_scripts_error_is_one_line_that_names_the_model(run_script):
+    status, out, err = run_script("utils/robustness.py", "--models", "nobody")
+    assert (status, out) == (1, "")
+    assert err.startswith("robustness: nobody: neither")
+    assert err.count("\n") == 1
 
 
 @pytest.mark.slow
-def test_the_script_prints_the_report_and_writes_it(tmp_path):
-    done = run("--models", "xtrans-s", "--json", tmp_path / "deep/out.json", "--panel", tmp_path / "panel.png")
-    assert done.returncode == 0, done.stderr
+def test_the_script_prints_the_report_and_writes_it(tmp_path, run_script):
+    files = ("--json", tmp_path / "deep/out.json", "--panel", tmp_path / "panel.png")
+    status, out, err = run_script("utils/robustness.py", "--models", "xtrans-s", *files)
+    assert status == 0, err
     found = json.loads((tmp_path / "deep/out.json").read_text())
     assert list(found["models"]) == ["xtrans-s", "markesteijn3"]
     assert found["models"]["markesteijn3"]["black_bias_sigma"] == pytest.approx(0.39, abs=0.05)  # LibRaw clamps
     assert found["limits"]["xtrans-s"][0]["holds"] is True
-    assert "not measured: share of images worse than the reference" in done.stdout
+    assert "not measured: share of images worse than the reference" in out
     assert (tmp_path / "panel.png").stat().st_size > 10_000

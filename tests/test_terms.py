@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+import yaml
 from test_train import assert_same_run, rows, state
-from tiny import BATCH, build_dataset, tiny_config
+from tiny import BATCH, tiny_config
 
 from lincfa.adversary import LEAST_PX, Adversary
 from lincfa.checkpoint import load_weights, save_weights
@@ -13,6 +14,7 @@ from lincfa.config import override
 from lincfa.data.dataset import PatchSet
 from lincfa.losses import WeightedLoss, highpass, perceptual
 from lincfa.models import build, parameter_count
+from lincfa.raw import file_sha256
 from lincfa.terms import Consolidation, Teacher, extra_terms
 from lincfa.train import train
 from lincfa.trainconfig import TrainingError
@@ -22,8 +24,8 @@ PACKED = {"name": "packed", "width": 4, "blocks": 1}
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return build_dataset(tmp_path_factory.mktemp("data"))
+def data(tiny_data):
+    return tiny_data
 
 
 def weights_file(folder, model, name="start.pt", family="xtrans", seed=9):
@@ -156,6 +158,8 @@ def test_a_teacher_that_was_exchanged_is_refused(data, tmp_path):
     model = {"name": "unet", "width": 2}
     config = tiny_config(data, steps=1, teacher=weights_file(tmp_path, model), teacher_weight=1.0)
     train(config, tmp_path)
+    facts = yaml.safe_load((tmp_path / "logs/tiny/provenance.yaml").read_text())
+    assert (facts["start_sha256"], facts["teacher_sha256"]) == (None, file_sha256(tmp_path / "start.pt"))
     weights_file(tmp_path, model, seed=1)
     with pytest.raises(TrainingError, match="teacher_sha256"):
         train(config, tmp_path)

@@ -1,4 +1,4 @@
-"""A dataset that is built in a blink, and a training config that fits it."""
+"""Photographs that are made in a blink, and a training config for a dataset of them (conftest.tiny_data)."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,6 @@ import numpy as np
 import tifffile
 
 from lincfa.color import linear_to_srgb
-from lincfa.data.build import BuildSettings, build
 from lincfa.data.torture import torture_scene
 from lincfa.trainconfig import DataConfig, OptimConfig, TrainConfig
 
@@ -22,11 +21,6 @@ def write_photographs(folder: Path, numbers=(0, 1, 2, 3, 6, 11), side: int = SID
         pixels = np.rint(linear_to_srgb(torture_scene(number, side).clip(0, 1)) * 65535).astype(np.uint16)
         tifffile.imwrite(folder / f"scene{number:02d}.tiff", pixels, photometric="rgb", metadata=None, software=False)
     return folder
-
-
-def build_dataset(folder: Path) -> Path:
-    build(write_photographs(folder / "photographs"), folder / "v4", BuildSettings(validation_share=0.2), jobs=1)
-    return folder / "v4"
 
 
 def tiny_config(data: Path, steps: int = 6, **changes) -> TrainConfig:

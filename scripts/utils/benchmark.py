@@ -29,6 +29,7 @@ from lincfa.batch import Engine, run
 from lincfa.benchmark import REFERENCE, Task, compare, make_frame
 from lincfa.plan import Job
 from lincfa.provenance import command_line, git_commit, machine
+from lincfa.terminal import table_console
 
 COLUMNS = {
     "seconds_median": ("seconds", ".2f"),
@@ -75,7 +76,7 @@ def main() -> int:
     except (ValueError, OSError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
-    Console().print(table(rows, args.end_to_end))
+    table_console().print(table(rows, args.end_to_end))
     if batch:
         apart, together = batch["seconds_jobs_1"], batch["seconds_jobs_2"]
         times = f"{apart:.1f} s one after the other, {together:.1f} s overlapping, {together / apart:.2f} x"

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import torch
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from lincfa.models import build, gmac_per_megapixel
 from lincfa.provenance import command_line, git_commit, machine
+from lincfa.terminal import table_console
 from lincfa.train import PRECISIONS
 
 SIDE, BATCH, ROUNDS = 32, 16, 60
@@ -58,7 +58,7 @@ def main() -> int:
             *(f"{v:.0%}" for v in row["share_of_peak"].values()),
         ]
         table.add_row(str(row["patch_px"]), *cells)
-    Console().print(
+    table_console().print(
         table, f"convolution peak: {peak:.0f} GFLOP/s, {config['precision']}, {torch.get_num_threads()} threads"
     )
     if args.json:

@@ -22,7 +22,6 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from rich.console import Console
 from rich.table import Table
 from skimage.color import deltaE_ciede2000, hsv2rgb, rgb2lab
 from skimage.transform import downscale_local_mean
@@ -32,6 +31,7 @@ from lincfa.cli import main as lincfa
 from lincfa.color import D65_XYZ, linear_srgb_to_xyz, srgb_to_linear
 from lincfa.provenance import git_commit, machine
 from lincfa.rawwriter import expose, write_raf
+from lincfa.terminal import table_console
 
 PROGRAMS = ("darktable-cli", "rawtherapee-cli", "exiv2", "exiftool")
 # Both programs have the CFA and the crop of an X-T2 in tables of their own, which fit its real size only.
@@ -57,7 +57,7 @@ def main() -> int:
         simulated = work / "simulated.RAF"
         write_simulated(simulated)
         frames = [check(simulated, args.model, work)] + [check(raw, "ahd", work) for raw in args.raw]
-    Console().print(table(frames))
+    table_console().print(table(frames))
     if args.json:
         facts = {
             "command": " ".join(["python scripts/utils/check_dng.py --raw", *(p.name for p in args.raw)]),

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from lincfa.evaluate import evaluate, json_safe, load_model, load_suite, noisy, summarise
 from lincfa.provenance import command_line, git_commit
+from lincfa.terminal import table_console
 
 COLUMNS = {
     "psnr_linear_db": ("linear dB", ".2f"),
@@ -33,9 +34,6 @@ COLUMNS = {
     "grid_db": ("grid dB", ".1f"),
     "worse_than_markesteijn3": ("worse than M3", "d"),
 }
-
-WIDTH = 140
-"""Of the table where no terminal says how wide it is."""
 
 
 def main() -> int:
@@ -63,8 +61,7 @@ def main() -> int:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
     summary = summarise(rows)
-    width = None if sys.stdout.isatty() else WIDTH
-    Console(width=width).print(summary_table(f"{args.suite}, {args.cfa}, {len(scenes)} scenes", summary["mean"]))
+    table_console().print(summary_table(f"{args.suite}, {args.cfa}, {len(scenes)} scenes", summary["mean"]))
     if args.json:
         noise = f", noise {args.noise[0]:g} {args.noise[1]:g}, strength {args.strength:g}" if args.noise else ""
         kept = ", samples kept" if args.keep_samples else ""

@@ -30,6 +30,7 @@ from lincfa.figures import grid_panel
 from lincfa.provenance import command_line, git_commit
 from lincfa.robustness import scenes
 from lincfa.robustness.probes import LEVELS
+from lincfa.terminal import table_console
 
 GREY_SIDE_PX = 240
 SHOWN_LEVEL = "0.18"
@@ -70,7 +71,7 @@ def main() -> int:
         print(f"grid: {error}", file=sys.stderr)
         return 1
     mean = summarise(rows)
-    Console().print(table(f"Grid, {args.cfa}, {len(suite)} scenes", mean))
+    table_console().print(table(f"Grid, {args.cfa}, {len(suite)} scenes", mean))
     for path in filter(None, (args.out, args.json)):
         path.parent.mkdir(parents=True, exist_ok=True)
     if args.out:

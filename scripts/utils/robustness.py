@@ -31,6 +31,7 @@ from lincfa.robustness.report import (
     verdicts,
     worst_images,
 )
+from lincfa.terminal import table_console
 
 
 def main() -> int:
@@ -74,7 +75,7 @@ def show(report: dict) -> None:
         shown.add_column(title, justify="right" if number else "left", no_wrap=not number)
     for row in rows:
         shown.add_row(*row)
-    console = Console()
+    console = table_console()
     console.print(shown)
     for name, limits in report["limits"].items():
         console.print(f"limits of {name}")

@@ -18,6 +18,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from lincfa.data.torture import TYPES, build, contact_sheet, load
+from lincfa.terminal import table_console
 
 
 def main() -> int:
@@ -45,7 +46,7 @@ def main() -> int:
         return 1
     sheet = contact_sheet(range(min(args.count, 6 * len(TYPES))), args.size, args.seed)
     Image.fromarray(sheet).save(args.out / "contact_sheet.png")
-    Console().print(summary(rows, scenes, info["scale"]))
+    table_console().print(summary(rows, scenes, info["scale"]))
     return 0
 
 

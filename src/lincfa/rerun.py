@@ -18,6 +18,7 @@ from lincfa.checkpoint import BEST, CheckpointError, find_weights
 from lincfa.config import ConfigError, from_dict
 from lincfa.evaluate import evaluate, load_model, load_suite, noisy, summarise
 from lincfa.ledger import Experiment
+from lincfa.raw import file_sha256
 from lincfa.recordtext import METRICS
 from lincfa.runfiles import Evaluation, LedgerError, Run, is_number, read_run
 from lincfa.train import train, training_patches
@@ -31,6 +32,8 @@ Chosen, not measured: on another machine the same seed takes another path, becau
 and a step that shows in the digits of a table should not pass.
 """
 VALIDATION = "validation"
+WEIGHTS = {"start_from": "start_sha256", "teacher": "teacher_sha256"}
+"""Settings that name weights -> what a run keeps of their file."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,11 @@ def repeat(
     e, run = choose(experiments, name, arm, seed)
     config = config_again(experiments, run, data)
     check_data(run, config)
-    for key in ("start_from", "teacher"):
-        if getattr(config, key):
-            say(f"{key}: {getattr(config, key)}")
+    check_weights(run, config)
+    for key in WEIGHTS:
+        if name := getattr(config, key):
+            named = run.config[key]
+            say(f"{key}: {name}" + ("" if name == named else f", a repeat, since {named} is not there"))
     cost = f"{run.seconds:,.0f} s" if is_number(run.seconds) else "not recorded"
     say(f"{run.name}, seed {run.seed}, commit {run.commit}: {config.images:,} images; recorded cost {cost}")
     say(f"recorded on {run.device}, {run.machine}; evaluation comes on top; into logs/{config.name}")
@@ -138,7 +143,7 @@ def config_again(experiments: list[Experiment], run: Run, data: str | None = Non
     name = f"{run.name}-again"
     config = replace(config, name=name, checkpoint_folder=f"experiments/{name}")
     config = replace(config, data=replace(config.data, folder=data or config.data.folder))
-    weights = {key: _weights(experiments, getattr(config, key)) for key in ("start_from", "teacher")}
+    weights = {key: _weights(experiments, getattr(config, key)) for key in WEIGHTS}
     return replace(config, **weights)
 
 
@@ -153,6 +158,23 @@ def check_data(run: Run, config: TrainConfig) -> None:
             f"{config.data.folder}: with lists and torture scenes of the config, the data have sha256 {found}, and "
             f"{run.name} was trained on {run.data['sha256']}\n{_recipe(run)}"
         )
+
+
+def check_weights(run: Run, config: TrainConfig) -> None:
+    """Raises LedgerError, with both hashes, when weights that the run names are not those that it was trained with.
+
+    Not held to it: a repeat in the place of weights that are not there, which is another file always, and runs that are
+    older than the record of the hashes.
+    """
+    for key, fact in WEIGHTS.items():
+        name, recorded = getattr(config, key), getattr(run, fact)
+        if recorded is None or name != run.config[key]:
+            continue
+        path = find_weights(name)
+        if (found := file_sha256(path)) != recorded:
+            raise LedgerError(
+                f"{key} {path}: other weights lie there now: sha256 {found}, and {run.name} was trained with {recorded}"
+            )
 
 
 def scores(evaluation: Evaluation, images: int, folder: str, moved: dict[str, str]) -> dict[str, float]:

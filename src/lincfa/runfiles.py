@@ -14,6 +14,8 @@ from typing import Any, get_type_hints
 
 import yaml
 
+YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The faster by far, where PyYAML was built with libyaml: the ledger is long."""
 LIBRAW = re.compile(r"bilinear|vng|markesteijn[13]|ahd|dht|aahd")
 """Names of LibRaw's own methods in an evaluation: the baselines that stand beside."""
 
@@ -24,7 +26,10 @@ class LedgerError(ValueError):
 
 @dataclass(frozen=True)
 class Run:
-    """One training run, from logs/<name>/. What an interrupted run has not written is None."""
+    """One training run, from logs/<name>/. What an interrupted or an older run has not written is None.
+
+    start_sha256, teacher_sha256: of the weights' files that config's start_from and teacher were read from.
+    """
 
     name: str
     commit: str  # ends in '+' when tracked files differed from it
@@ -32,6 +37,8 @@ class Run:
     data: dict  # path and sha256
     seed: int
     config: dict
+    start_sha256: str | None = None
+    teacher_sha256: str | None = None
     device: str | None = None
     machine: str | None = None
     started: str | None = None
@@ -133,7 +140,7 @@ def build(cls: type, found: dict, path: Path) -> Any:
 def parse_mapping(text: str, path: Path) -> dict:
     """The mapping that a YAML text holds. Raises LedgerError, naming the file."""
     try:
-        found = yaml.safe_load(text)
+        found = yaml.load(text, Loader=YAML)
     except yaml.YAMLError as error:
         raise LedgerError(f"{path.name}: {error}") from error
     if not isinstance(found, dict):

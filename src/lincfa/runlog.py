@@ -2,7 +2,7 @@
 
 logs/train_<name>.log          lines to follow
 logs/<name>/config.yaml        the whole config
-logs/<name>/provenance.yaml    commit, command, data hash, seed, machine, cost, best score
+logs/<name>/provenance.yaml    commit, command, hashes of data and weights begun with, seed, machine, cost, best
 logs/<name>/metrics.jsonl      one object a line: {"kind": "train" | "val", "images": n, ...}
 logs/<name>/panel.png          the newest panel of crops
 logs/<name>/outputs/<n>.png    panels between validations, where the config asks for them; n: images seen

@@ -264,6 +264,8 @@ def _facts(config: TrainConfig, run: TrainState, started: str) -> dict:
         "commit": ", ".join(run.commits),
         "command": command_line(),
         "data": {"path": config.data.folder, "sha256": run.identity["data_sha256"]},
+        "start_sha256": run.start_sha256,
+        "teacher_sha256": run.identity.get("teacher_sha256"),
         "seed": config.seed,
         "device": run.device,
         "machine": machine(),

@@ -31,6 +31,7 @@ class TrainState:
         torch.manual_seed(config.seed)
         self.network = build(**config.model)
         begun = (self.folder / STATE).exists()
+        self.start_sha256 = None  # of the file that start_from was read from
         if config.start_from and not begun:
             self._start_from(find_weights(config.start_from, root))
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
@@ -59,6 +60,7 @@ class TrainState:
             grow(self.network, start)
         except ValueError as error:
             raise TrainingError(f"{path}: its network is not the {self.config.model} to be trained: {error}") from error
+        self.start_sha256 = file_sha256(path)
 
     def _freeze(self, beginnings: tuple[str, ...]) -> list[nn.Module]:
         """The parts of the network that are left without anything to train."""
@@ -91,12 +93,13 @@ class TrainState:
             term.load_state_dict(state["terms"][name])
         self.images, self.seconds, self.best = state["images"], state["seconds"], state["best"]
         self.commits = list(dict.fromkeys(state["commits"] + self.commits))
+        self.start_sha256 = state.get("start_sha256")  # which an older run has not kept
 
     def save(self) -> None:
         parts = ("network", "average", "optimizer", "scaler")
         state = {name: getattr(self, name).state_dict() for name in parts}
         facts = {"images": self.images, "seconds": self.seconds, "best": self.best, "identity": self.identity}
-        facts["commits"] = self.commits
+        facts |= {"commits": self.commits, "start_sha256": self.start_sha256}
         facts["terms"] = {name: term.state_dict() for name, term in self.terms.items()}
         save_state(self.folder / STATE, state | facts)
 

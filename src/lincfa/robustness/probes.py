@@ -13,7 +13,6 @@ import numpy as np
 from lincfa import metrics
 from lincfa.cfa import CFA
 from lincfa.data.dataset import Scene
-from lincfa.data.torture import torture_scene
 from lincfa.evaluate import BORDER_PX, STEP, Model
 from lincfa.robustness import scenes
 from lincfa.robustness.mtf import mtf50
@@ -123,7 +122,7 @@ def phases(model: Model, cfa: CFA) -> dict:
     """The largest difference between a frame's output and that of its crops, which begin at each phase of the CFA."""
     border, period = PHASE_BORDER_PX, max(cfa.period)
     side = 2 * border + 384  # past 512, where LibRaw's Markesteijn begins its next tile
-    whole = scenes.exposed("strokes", torture_scene(5, side + period), cfa)
+    whole = scenes.exposed("strokes", scenes.strokes(side + period), cfa)
     expected = model.demosaic(whole)
     worst = 0.0
     for dy, dx in cfa.phases.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -10,6 +11,7 @@ from lincfa.cfa import CFA
 from lincfa.data.build import area_downsample
 from lincfa.data.dataset import Scene
 from lincfa.data.demo import demo_scenes
+from lincfa.data.torture import torture_scene
 from lincfa.data.torture_patterns import SAMPLES, draw_pattern
 from lincfa.rawwriter import XYZ_TO_LINEAR_SRGB
 
@@ -38,13 +40,25 @@ def pictures() -> dict[str, np.ndarray]:
     return {name: scenes[name]() for name in PICTURES}
 
 
+@lru_cache
 def edge(side_px: int, angle_deg: float) -> np.ndarray:
     """[side, side] coverage in [0, 1], the area mean of each pixel, of the half plane right of a straight edge.
 
-    The edge passes near the middle and is turned clockwise from the vertical; no pixel's border lies on it.
+    The edge passes near the middle and is turned clockwise from the vertical; no pixel's border lies on it. Read only:
+    28 pairs of colours share it.
     """
     across = edge_distance(side_px * _FINE, angle_deg) / _FINE
-    return area_downsample((across > 0.3)[..., None], _FINE)[..., 0]
+    coverage = area_downsample((across > 0.3)[..., None], _FINE)[..., 0]
+    coverage.flags.writeable = False
+    return coverage
+
+
+@lru_cache
+def strokes(side_px: int) -> np.ndarray:
+    """[side, side, 3] linear: the torture scene of strokes. Read only: every model sees it."""
+    rgb = torture_scene(5, side_px)
+    rgb.flags.writeable = False
+    return rgb
 
 
 def edge_distance(side_px: int, angle_deg: float) -> np.ndarray:
