@@ -690,6 +690,8 @@ def test_settings_that_cannot_be_or_would_do_nothing_are_refused(remosaic_set, t
             patch_set(remosaic_set, **idle)
     with pytest.raises(DatasetError, match="averaged_fraction is for the remosaic regime"):
         patch_set(teacher_set, averaged_fraction=0.5)
+    with pytest.raises(DatasetError, match="averaged_by is 2 or more, not 1"):
+        patch_set(remosaic_set, averaged_fraction=0.5, averaged_by=1)
     with pytest.raises(DatasetError, match="no image is 50 times as large as a patch of 54 px"):
         patch_set(remosaic_set, averaged_fraction=0.5, averaged_by=50)
     with pytest.raises(DatasetError, match="where 'crop' is no fault"):

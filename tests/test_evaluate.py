@@ -203,6 +203,11 @@ def test_the_truth_suite_keeps_the_highlights_of_radiance_files(tmp_path):
     assert np.abs(scene.mosaic - XTRANS.mosaic(scene.rgb)).max() <= STEP / 2 * 1.001
     bilinear = evaluate([libraw_model("bilinear", "xtrans")], [scene])
     assert bilinear[0]["highlights_kept"] > 0.5
+    exposed = imagecodecs.rgbe_encode(light).replace(b"#?RADIANCE\n", b"#?RADIANCE\nEXPOSURE=2.0\n")
+    (tmp_path / "sun.hdr").write_bytes(exposed)
+    with pytest.raises(ValueError, match=r"sun\.hdr: unreadable Radiance file \(it is to be plain RGB"):
+        list(load_suite("truth", tmp_path, "xtrans"))
+    (tmp_path / "sun.hdr").unlink()
     (tmp_path / "cut.hdr").write_bytes(b"#?RADIANCE\n")
     with pytest.raises(ValueError, match=r"cut\.hdr: unreadable Radiance file"):
         list(load_suite("truth", tmp_path, "xtrans"))

@@ -4,8 +4,9 @@
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_bayer_s.py --data data/photographs
 
-Half an hour of two CPU cores with bfloat16; the same command again continues. Results: models/bayer-s/README.md,
-docs/EXPERIMENTS.md (v5.4).
+Half an hour of two CPU cores with bfloat16; the same command again continues. The released weights came in two steps,
+of which the second began with the first one's (commands and commits: models/bayer-s/README.md; docs/EXPERIMENTS.md,
+v5.4 and v5.8).
 """
 
 import sys

@@ -5,7 +5,8 @@
     python scripts/train/train_xtrans_l.py --data data/photographs
 
 A patch costs three times xtrans-s's, whose weights it begins with (lincfa.models.growth); the same command again
-continues. Results: models/xtrans-l/README.md, docs/EXPERIMENTS.md, v5.7.
+continues. The released weights were trained on in a second step: models/xtrans-l/README.md, docs/EXPERIMENTS.md, v5.7
+and v5.9.
 """
 
 import sys

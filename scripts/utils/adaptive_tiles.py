@@ -7,9 +7,9 @@
 For each suite and size of tile: the largest share of tiles that bilinear may take, those with the least roughness (told
 from the mosaic alone: lincfa.adaptive) first, while the mean PSNR over the scenes, linear and sRGB-coded, loses at most
 --loss dB; then the seconds of the first --timed scenes by the network alone and with these tiles, in turns, each kept
-tile computed with the margin around it. 'best order' replaces first what costs least in truth, of which no program
-knows: no measure of roughness finds more tiles. 'unreached' is the share of pixels that no kept tile needs as its
-margin: whatever the cheap path and however the rest is computed, the network's time cannot shrink by more than that.
+tile computed with the margin around it. 'best order' replaces first what costs least in truth (mean of both relative
+costs), of which no program knows: about what a perfect measure of roughness would find. 'unreached' is the share of
+pixels that no kept tile needs as its margin: with these tiles the network cannot be spared more.
 --docs puts the table into a text, between its marks.
 """
 
@@ -31,6 +31,7 @@ from lincfa.doctables import put
 from lincfa.evaluate import json_safe, load_suite
 from lincfa.infer import Demosaicer
 from lincfa.provenance import command_line, git_commit, machine
+from lincfa.terminal import table_console
 
 
 def main() -> int:
@@ -60,7 +61,7 @@ def main() -> int:
         found = {"model": args.model, "precision": demosaicer.precision, "margin_px": weights.network.margin}
         found |= {"loss_db": args.loss, "threads": torch.get_num_threads(), "rows": rows}
         found |= {"command": command_line(), "commit": git_commit(), "machine": machine()}
-        Console(width=200).print(Markdown(adaptive.markdown(found)))
+        table_console().print(Markdown(adaptive.markdown(found)))
         if args.json:
             args.json.parent.mkdir(parents=True, exist_ok=True)
             args.json.write_text(json.dumps(json_safe(found), indent=1) + "\n")

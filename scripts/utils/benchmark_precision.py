@@ -23,6 +23,7 @@ from lincfa.doctables import put
 from lincfa.evaluate import json_safe, load_suite
 from lincfa.portable.quality import ENGINES, markdown, measure
 from lincfa.provenance import command_line, git_commit, machine
+from lincfa.terminal import table_console
 
 
 def main() -> int:
@@ -55,7 +56,7 @@ def main() -> int:
                 )
         found = {"rows": rows, "calibration": args.calibration, "threads": torch.get_num_threads()}
         found |= {"command": command_line(), "commit": git_commit(), "machine": machine()}
-        Console(width=200).print(Markdown(markdown(found)))
+        table_console().print(Markdown(markdown(found)))
         if args.json:
             args.json.parent.mkdir(parents=True, exist_ok=True)
             args.json.write_text(json.dumps(json_safe(found), indent=1) + "\n")

@@ -90,8 +90,8 @@ def in_tiles(scene: Scene, network: np.ndarray, cheap: np.ndarray, tile_px: int)
 
 
 def true_cost(tiles: Tiles) -> np.ndarray:
-    """[rows, columns]: what the cheap path adds to the scene's errors, of which no program knows: an order by it is the
-    best that any measure of smoothness could find."""
+    """[rows, columns]: what the cheap path adds to the scene's errors, relative, the mean of both; no program knows it.
+    An order by it is about as good as any: not strictly, for the limit is on each PSNR."""
     return ((tiles.cheap - tiles.network) / tiles.network.sum((1, 2), keepdims=True)).mean(0)
 
 
@@ -107,7 +107,8 @@ def largest_share(scenes: list[Tiles], order: list[np.ndarray], most_db: float) 
     sums[:, np.arange(1, len(first) + 1), own[first]] = added[:, first]
     errors = np.stack([t.network.sum((1, 2)) for t in scenes], 1)[:, None]  # [2, 1, scenes]
     loss_db = 10 * np.log10(sums.cumsum(1) / errors + 1).mean(2)
-    count = int(np.flatnonzero((loss_db <= most_db).all(0))[-1])
+    ends = np.r_[True, np.diff(values[first]) != 0, True]  # equal values go together: `demosaic` cannot tell them apart
+    count = int(np.flatnonzero((loss_db <= most_db).all(0) & ends)[-1])
     return count / len(first), float(values[first[count - 1]]) if count else -np.inf
 
 

@@ -30,7 +30,7 @@ from lincfa.released import model_for, released_models
 from lincfa.runtime import pick_device
 
 AUTO = "auto"
-FEW_CORES = 2
+FEW_THREADS = 2
 """With so many a batch takes longer overlapping than one file after the other: docs/benchmarks/batch_24mp.json."""
 POLL_S = 0.2
 """How long the batch waits before it looks for Ctrl-C again, on systems that do not wake it."""
@@ -83,9 +83,9 @@ class Engine:
     @property
     def files_at_a_time(self) -> int:
         """How many files in work at a time are quickest: 2, so that the next is read while the network works, but 1
-        where the network has all of a processor's few cores, and reading and writing would only take them from it."""
+        where the network runs on few threads of a processor, and reading and writing would only take them from it."""
         on_cpu = self.device in ("cpu", "auto")  # onnxruntime's auto is the CPU but for its GPU package
-        few = torch.get_num_threads() <= FEW_CORES
+        few = torch.get_num_threads() <= FEW_THREADS
         return 1 if on_cpu and few and self.model not in LIBRAW_MODELS else 2
 
     def noise(self, frame: RawFrame) -> Noise | None:

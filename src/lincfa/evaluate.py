@@ -208,7 +208,11 @@ def _read_truth(path: Path) -> np.ndarray:
     if path.suffix.lower() != HDR_SUFFIX:
         return read_photograph(path)
     try:
-        rgb = imagecodecs.rgbe_decode(path.read_bytes())
+        content = path.read_bytes()
+        header = content.partition(b"\n\n")[0]
+        if any(key in header for key in (b"32-bit_rle_xyze", b"EXPOSURE=", b"COLORCORR=")):
+            raise ValueError("it is to be plain RGB, without exposure or colour correction")
+        rgb = imagecodecs.rgbe_decode(content)
     except (imagecodecs.RgbeError, OSError, ValueError) as error:
         raise ValueError(f"{path}: unreadable Radiance file ({error})") from error
     return np.clip(rgb, 0, HDR_WHITE)

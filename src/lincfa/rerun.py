@@ -80,9 +80,9 @@ def repeat(
     check_data(run, config)
     check_weights(run, config)
     for key in WEIGHTS:
-        if name := getattr(config, key):
+        if weights := getattr(config, key):
             named = run.config[key]
-            say(f"{key}: {name}" + ("" if name == named else f", a repeat, since {named} is not there"))
+            say(f"{key}: {weights}" + ("" if weights == named else f", a repeat, since {named} is not there"))
     cost = f"{run.seconds:,.0f} s" if is_number(run.seconds) else "not recorded"
     say(f"{run.name}, seed {run.seed}, commit {run.commit}: {config.images:,} images; recorded cost {cost}")
     say(f"recorded on {run.device}, {run.machine}; evaluation comes on top; into logs/{config.name}")

@@ -4,7 +4,7 @@
     python scripts/utils/torture_v2.py --out data/torture_train --seed 1 --count 3900
     python scripts/train/experiments/train_mixed.py
 
-The other shares (90/10) and choices of types: docs/EXPERIMENTS.md, v6.7.
+The other shares (90/10) and choices of types: docs/EXPERIMENTS.md, v6.7 and v6.15.
 """
 
 import sys

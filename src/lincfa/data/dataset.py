@@ -66,7 +66,8 @@ class PatchSet:
     torture_folder: of torture scenes, mixed in at torture_fraction, which is reached at sample torture_ramp_images on
     a straight line from 0 at sample 0. torture_types: of the scenes that are taken (torture.TYPES); None: all.
     averaged_fraction: of the photographs' patches (remosaic regime only), cut from the photographs averaged down by
-    averaged_by in linear light, those that are large enough: finer detail per pixel. The sharpest share is of the rest.
+    averaged_by (2 or more) in linear light, those that are large enough: finer detail per pixel. They are held in
+    memory. The sharpest share is of the rest.
     hard_fraction: of the photographs' patches, cut where the images are most detailed instead of anywhere
     (lincfa.data.hard).
     device: where the images lie and patches are made; on CUDA all of them are copied there.
@@ -102,7 +103,7 @@ class PatchSet:
         manifest = load_manifest(folder)
         parts = [manifest.data_sha256]
         self.teacher = manifest.settings["regime"] == "teacher"
-        self._refuse_what_does_nothing(sharpest, torture_types)
+        self._refuse_what_does_nothing(sharpest, torture_types, averaged_by)
         self.cfa = _reference(family)
         records = [r for r in manifest.split("train") if not self.teacher or r.pattern.family == family]
         listed = records
@@ -299,7 +300,7 @@ class PatchSet:
         ramp = self.torture_ramp_images
         return self.torture_fraction * min(1.0, n / ramp) if ramp else self.torture_fraction
 
-    def _refuse_what_does_nothing(self, sharpest: str | None, torture_types: tuple[str, ...] | None) -> None:
+    def _refuse_what_does_nothing(self, sharpest: str | None, torture_types, averaged_by: int) -> None:
         """An experiment whose setting is ignored would be recorded as a result."""
         if self.sharpest_fraction and not sharpest:
             raise DatasetError("sharpest_fraction is above 0, and no list of the sharpest is given")
@@ -309,6 +310,8 @@ class PatchSet:
             raise DatasetError("jpeg_quality is for the remosaic regime: real mosaics have seen no JPEG")
         if self.teacher and self.config.coarse_images:
             raise DatasetError("coarse_images is for the remosaic regime: real mosaics cannot be blurred")
+        if self.averaged_fraction and averaged_by < 2:
+            raise DatasetError(f"averaged_by is 2 or more, not {averaged_by}")
         if self.teacher and self.averaged_fraction:
             raise DatasetError("averaged_fraction is for the remosaic regime: real mosaics cannot be averaged")
         if self.teacher and self.hard_fraction and "crop" in self.config.untracked:

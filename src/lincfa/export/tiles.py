@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import tifffile
@@ -39,8 +40,12 @@ def append_tiles(path, page_of: Callable, image: np.ndarray, encode: Callable[[n
     corners = itertools.product(range(0, rows, TILE_PX), range(0, image.shape[1], TILE_PX))
     offsets, lengths = [], []
     threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool, open(path, "ab") as file:
-        for encoded in _in_order(pool, lambda corner: encode(_tile(image, *corner)), corners, ahead=2 * threads):
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        open(path, "ab") as file,
+        closing(_in_order(pool, lambda corner: encode(_tile(image, *corner)), corners, ahead=2 * threads)) as tiles,
+    ):
+        for encoded in tiles:
             file.write(b"\0" * (file.tell() % 2))  # offsets are even, by TIFF 6.0
             offsets.append(file.tell())
             lengths.append(file.write(encoded))
@@ -59,10 +64,14 @@ def _in_order(pool: ThreadPoolExecutor, make: Callable, items: Iterable, ahead: 
     """`pool.map` that makes at most so many results ahead: a slow disk would otherwise have them all in memory."""
     items = iter(items)
     waiting = deque(pool.submit(make, item) for item in itertools.islice(items, ahead))
-    while waiting:
-        result = waiting.popleft().result()
-        waiting.extend(pool.submit(make, item) for item in itertools.islice(items, 1))
-        yield result
+    try:
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(make, item) for item in itertools.islice(items, 1))
+            yield result
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _tile(image: np.ndarray, y: int, x: int) -> np.ndarray:

@@ -89,6 +89,8 @@ def to_int8(
     inputs: of the graph by name, float32, as `calibration_inputs` gives them.
     """
     inner = _inner_convolutions(model)
+    if not inner:
+        raise ValueError("int8: the network has no convolution between its first and its last")
     with tempfile.TemporaryDirectory() as folder, _silence():
         Path(folder, "fp32.onnx").write_bytes(model.SerializeToString())  # it would change the graph in memory
         quantize_static(
@@ -185,7 +187,8 @@ def _rectifiers(model: onnx.ModelProto, convolutions: list[str]) -> list[str]:
 
 
 def _pass_floats(integers: onnx.ModelProto, convolutions: list[str]) -> None:
-    """Give nodes other than the quantised convolutions the values that these take, before they are rounded and cut.
+    """Give nodes other than the quantised convolutions the values that these take, before they are rounded and cut, but
+    for what comes from such a convolution itself.
 
     onnxruntime's quantiser gives the rounded ones to all; along the residual sums the error would grow with each block.
     """
