@@ -16,6 +16,14 @@ from lincfa.runfiles import LIBRAW
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, PICTURES = "docs/EXPERIMENTS.md", list(FIGURES)
+PICTURE = """picture: figures/probe.png
+picture_note: |-
+  A is sharp.
+
+  ```sh
+  python compare.py
+  ```
+"""
 
 
 @pytest.fixture
@@ -160,6 +168,29 @@ def test_a_wrong_file_is_refused_by_its_name(repo, old, new, reason):
     (repo / "docs/experiments/v5.0_probe.yaml").write_text(HAND.replace(old, new))
     with pytest.raises(LedgerError, match=rf"^v5\.0_probe\.yaml: (.|\n)*{reason}"):
         load(repo / "docs/experiments")
+
+
+def test_a_picture_stands_in_its_section_above_the_note_that_says_how_it_was_made(repo):
+    (repo / "docs/figures/probe.png").touch()
+    (repo / "docs/experiments/v5.0_probe.yaml").write_text(HAND + PICTURE)
+    section = page(repo).split('<a id="v5.0_probe"></a>')[1].split("<a id=")[0]
+    assert "\n\n![a probe](figures/probe.png)\n\nA is sharp.\n\n```sh\npython compare.py\n```\n" in section
+    (repo / "docs/experiments/v5.0_probe.yaml").write_text(HAND)
+    assert "figures/probe.png" not in page(repo)
+
+
+def test_a_picture_that_is_not_there_or_that_nothing_is_said_of_is_refused(repo):
+    path, picture = repo / "docs/experiments/v5.0_probe.yaml", repo / "docs/figures/probe.png"
+    path.write_text(HAND + PICTURE)
+    for refuses in (lambda: load(path.parent), lambda: check(repo), lambda: write(repo)):
+        with pytest.raises(LedgerError, match=r"^v5\.0_probe\.yaml: picture 'figures/probe\.png': there is no"):
+            refuses()
+    picture.touch()
+    load(path.parent)
+    for half in PICTURE.split("picture_note")[0], PICTURE.removeprefix("picture: figures/probe.png\n"):
+        path.write_text(HAND + half)
+        with pytest.raises(LedgerError, match=r"^v5\.0_probe\.yaml: picture and picture_note go together"):
+            load(path.parent)
 
 
 def test_an_id_does_not_carry_a_status(repo):

@@ -24,6 +24,8 @@ def entry(e: Experiment, root: Path) -> str:
     title = f"{STATUSES[e.status][0]} {e.display_name}: {e.title}" + (f" {SEED_MARK}" if seed else "")
     parts = [f'<a id="{e.id}"></a>\n\n### {title}', "\n".join(f"- {k}: {v}" for k, v in facts.items() if v)]
     parts += _prose(e, "question", "approach")
+    if e.picture:
+        parts += [f"![{line(e.title)}]({e.picture})", e.picture_note]
     parts += [_runs(e.runs)] if e.runs else []
     parts += _arms(e) if len(e.arms()) > 1 else []
     parts += [_results(e, suite, cfa, models) for (suite, cfa), models in e.suites().items()]

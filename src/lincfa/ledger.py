@@ -47,6 +47,7 @@ class Experiment:
 
     headline: the suite that the dashboard and the README quote. follows: ids of the experiments that this one takes up.
     priority: place among the next experiments. reported: the seed's figures, as it gave them.
+    picture: a PNG in docs/, by its path from there. picture_note: what it shows, and the command that made it.
     """
 
     id: str
@@ -67,6 +68,8 @@ class Experiment:
     lesson: str | None = None
     caveat: str | None = None
     next: str | None = None
+    picture: str | None = None
+    picture_note: str | None = None
     artifacts: str = "-"
     priority: int | None = None
     follows: tuple = ()
@@ -154,7 +157,7 @@ class Experiment:
 
 
 def load(folder: Path) -> list[Experiment]:
-    """Every experiment of a folder, newest first. Raises LedgerError, naming the file."""
+    """Every experiment of docs/experiments, newest first. Raises LedgerError, naming the file."""
     paths = sorted(Path(folder).glob("*.yaml"))
     experiments = [_parse(path.read_text(encoding="utf-8"), path) for path in paths]
     known = {e.id for e in experiments}
@@ -211,6 +214,7 @@ def _parse(text: str, path: Path) -> Experiment:
     for key, cls in (("runs", Run), ("evaluations", Evaluation)):
         found[key] = [build(cls, part, path) for part in found.get(key) or ()]
     e = build(Experiment, found, path)
+    docs = path.resolve().parents[1]
     requirements = {
         f"id {e.id!r} is not the file's name": e.id == path.stem,
         f"id {e.id!r} carries a status": not e.id.endswith(tuple(f"_{s}" for s in STATUSES)),
@@ -221,6 +225,8 @@ def _parse(text: str, path: Path) -> Experiment:
         f"date {e.date!r} is not year-month-day": re.fullmatch(r"\d{4}-\d\d-\d\d", e.date),
         "typed figures (reported) are for the seed's entries alone": e.origin == "seed" or e.reported is None,
         f"reported holds other keys than {', '.join(sorted(REPORTED))}": set(e.reported or ()) <= REPORTED,
+        f"picture {e.picture!r}: there is no such file in docs": not e.picture or (docs / e.picture).is_file(),
+        "picture and picture_note go together": bool(e.picture) == bool(e.picture_note),
         "a seed entry holds no runs of this project": e.origin == "measured" or not (e.runs or e.evaluations),
     }
     for message, holds in requirements.items():
