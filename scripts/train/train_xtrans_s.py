@@ -4,10 +4,10 @@
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_xtrans_s.py --data data/photographs
 
-An hour of two CPU cores with bfloat16; the same command again continues. The released weights came in three steps, of
+An hour of two CPU cores with bfloat16; the same command again continues. The released weights came in four steps, of
 which each began with the weights before (commands and commits: models/xtrans-s/README.md): photographs, then saturated
-edges, then photographs in more saturated colours. All three are in this recipe's data now; docs/EXPERIMENTS.md, v5.1,
-v5.3 and v5.5.
+edges, then photographs in more saturated colours, then xtrans-l as a teacher. The data of all are in this recipe;
+docs/EXPERIMENTS.md, v5.1, v5.3, v5.5 and v5.10.
 """
 
 import sys
