@@ -458,3 +458,9 @@ def test_the_script_names_stale_pages_with_exit_code_1_then_makes_them(repo):
     assert done.returncode == 0, done.stderr
     assert check(repo) == []
     assert "40.00" in (repo / "README.md").read_text()
+
+
+def test_a_days_experiments_stand_in_the_order_of_their_versions():
+    versions = [e.version for e in load(ROOT / "docs/experiments") if e.date == "2026-11-21"]
+    assert versions == sorted(versions, key=lambda v: tuple(map(int, v.split("."))))
+    assert {"5.9", "5.10"} <= set(versions)

@@ -157,14 +157,16 @@ class Experiment:
 
 
 def load(folder: Path) -> list[Experiment]:
-    """Every experiment of docs/experiments, newest first. Raises LedgerError, naming the file."""
+    """Every experiment of docs/experiments, newest day first and a day's by version. Raises LedgerError, naming the
+    file."""
     paths = sorted(Path(folder).glob("*.yaml"))
     experiments = [_parse(path.read_text(encoding="utf-8"), path) for path in paths]
     known = {e.id for e in experiments}
     for e in experiments:
         if missing := sorted(set(e.follows) - known):
             raise LedgerError(f"{e.id}.yaml: follows {', '.join(missing)}, of which there is no file")
-    return sorted(experiments, key=lambda e: e.date, reverse=True)
+    by_version = sorted(experiments, key=lambda e: (e.age[1], e.id))
+    return sorted(by_version, key=lambda e: e.date, reverse=True)
 
 
 def baselines(experiments: list[Experiment]) -> dict[tuple[str, str], dict[str, dict]]:
