@@ -21,7 +21,6 @@ from statistics import median
 
 import torch
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.progress import Progress
 
 from lincfa import adaptive
@@ -31,7 +30,6 @@ from lincfa.doctables import put
 from lincfa.evaluate import json_safe, load_suite
 from lincfa.infer import Demosaicer
 from lincfa.provenance import command_line, git_commit, machine
-from lincfa.terminal import table_console
 
 
 def main() -> int:
@@ -61,7 +59,7 @@ def main() -> int:
         found = {"model": args.model, "precision": demosaicer.precision, "margin_px": weights.network.margin}
         found |= {"loss_db": args.loss, "threads": torch.get_num_threads(), "rows": rows}
         found |= {"command": command_line(), "commit": git_commit(), "machine": machine()}
-        table_console().print(Markdown(adaptive.markdown(found)))
+        print(adaptive.markdown(found))
         if args.json:
             args.json.parent.mkdir(parents=True, exist_ok=True)
             args.json.write_text(json.dumps(json_safe(found), indent=1) + "\n")

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.progress import Progress
 
 from lincfa.checkpoint import load_weights
@@ -23,7 +22,6 @@ from lincfa.doctables import put
 from lincfa.evaluate import json_safe, load_suite
 from lincfa.portable.quality import ENGINES, markdown, measure
 from lincfa.provenance import command_line, git_commit, machine
-from lincfa.terminal import table_console
 
 
 def main() -> int:
@@ -56,7 +54,7 @@ def main() -> int:
                 )
         found = {"rows": rows, "calibration": args.calibration, "threads": torch.get_num_threads()}
         found |= {"command": command_line(), "commit": git_commit(), "machine": machine()}
-        table_console().print(Markdown(markdown(found)))
+        print(markdown(found))
         if args.json:
             args.json.parent.mkdir(parents=True, exist_ok=True)
             args.json.write_text(json.dumps(json_safe(found), indent=1) + "\n")
