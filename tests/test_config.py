@@ -50,6 +50,7 @@ def test_what_is_left_out_keeps_its_default():
         ({"name": "a", "inner": {"span": [1, "x"]}}, r"inner\.span is float"),
         ({"name": "a", "inner": {"names": "x"}}, r"inner\.names takes a list"),
         ({"name": "a", "inner": {"names": [1]}}, r"inner\.names is str"),
+        ({}, "missing setting name"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_its_key(data, said):

@@ -23,7 +23,12 @@ from lincfa.models import normalising_gain
 from lincfa.trainconfig import TrainConfig
 
 PLAIN = AugmentConfig(
-    dihedral=False, phases=False, exposure_ev=(0.0, 0.0), white_balance_ev=0.0, olpf_share=0.0, olpf_sigma_px=(0.3, 0.6)
+    symmetries=(0,),
+    phases=False,
+    exposure_ev=(0.0, 0.0),
+    white_balance_ev=0.0,
+    olpf_share=0.0,
+    olpf_sigma_px=(0.3, 0.6),
 )
 NOISY = AugmentConfig(read_noise=(0.001, 0.02), shot_noise=(0.0, 0.01), olpf_share=0.5, camera_share=0.5)
 PX = 48
@@ -133,7 +138,7 @@ def test_all_phases_and_all_symmetries_occur(remosaic_set):
 
 
 OFF = {
-    "dihedral": False,
+    "symmetries": (0,),
     "phases": False,
     "exposure_ev": (0.0, 0.0),
     "white_balance_ev": 0.0,
@@ -141,7 +146,13 @@ OFF = {
     "shot_noise": (0.0, 0.0),
     "olpf_share": 0.0,
 }
-DRAWN = {"exposure_ev": "gain", "white_balance_ev": "balance_gain", "olpf_share": "olpf_sigma_px", "phases": "phase"}
+DRAWN = {
+    "symmetries": "dihedral",
+    "exposure_ev": "gain",
+    "white_balance_ev": "balance_gain",
+    "olpf_share": "olpf_sigma_px",
+    "phases": "phase",
+}
 
 
 @pytest.mark.parametrize("name", OFF)
@@ -158,11 +169,19 @@ def test_one_augmentation_switched_off_leaves_the_draws_of_the_others(name):
     assert changed > 10
 
 
+def test_symmetries_can_be_chosen_and_must_be_some():
+    turns = replace(PLAIN, symmetries=(0, 1, 2, 3))
+    assert {draw(turns, 0.0, 0, n).dihedral for n in range(100)} == {0, 1, 2, 3}
+    for wrong in ((), (0, 8)):
+        with pytest.raises(ValueError, match=r"symmetries are some of 0\.\.7"):
+            replace(PLAIN, symmetries=wrong)
+
+
 def test_a_dihedral_sample_is_a_turned_plain_one(remosaic_set):
     plain = patch_set(remosaic_set).batch(range(40)).truth
-    turned = patch_set(remosaic_set, replace(PLAIN, dihedral=True)).batch(range(40)).truth
+    turned = patch_set(remosaic_set, replace(PLAIN, symmetries=tuple(range(8)))).batch(range(40)).truth
     for n in range(40):
-        k = draw(replace(PLAIN, dihedral=True), 0.0, 0, n).dihedral
+        k = draw(replace(PLAIN, symmetries=tuple(range(8))), 0.0, 0, n).dihedral
         expected = np.rot90(plain[n].numpy().swapaxes(1, 2) if k >= 4 else plain[n].numpy(), k % 4, (1, 2))
         assert np.array_equal(turned[n].numpy(), expected)
 
@@ -507,7 +526,7 @@ def test_x_trans_turned_over_has_red_and_blue_swapped_and_quarter_turns_leave_it
 
 
 def test_an_untracked_flip_turns_the_mosaic_and_leaves_the_masks(remosaic_set):
-    turning = replace(PLAIN, dihedral=True)
+    turning = replace(PLAIN, symmetries=tuple(range(8)))
     plain, turned, faulty = (
         patch_set(remosaic_set, config).batch(range(40))
         for config in (PLAIN, turning, replace(turning, untracked=("flip",)))
@@ -536,7 +555,7 @@ def test_an_untracked_crop_samples_at_any_phase_and_tells_phase_0(remosaic_set, 
 
 
 def test_both_faults_at_once_cut_a_mosaic_and_then_turn_it(remosaic_set):
-    config = replace(PLAIN, dihedral=True, phases=True, untracked=("flip", "crop"))
+    config = replace(PLAIN, symmetries=tuple(range(8)), phases=True, untracked=("flip", "crop"))
     batch = patch_set(remosaic_set, config).batch(range(30))
     for n in range(30):
         d = draw(config, 0.0, 0, n)
@@ -566,7 +585,7 @@ def test_a_share_of_the_patches_comes_from_the_sharpest_and_the_rest_from_all(re
     """The list holds one image of several: it has its share, and its part of the rest."""
     manifest = remosaic_set[1]
     _, listed = only(remosaic_set, "smooth")
-    config = replace(PLAIN, dihedral=True)
+    config = replace(PLAIN, symmetries=tuple(range(8)))
     for hard in (0.0, 0.5):
         plain = patch_set(remosaic_set, config, hard_fraction=hard).batch(range(60))
         alone = patch_set(remosaic_set, config, hard_fraction=hard, sharpest=listed)

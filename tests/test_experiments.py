@@ -3,16 +3,19 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from tiny_ledger import HAND
 
+from lincfa.config import to_dict
 from lincfa.evaluate import LIBRAW_MODELS, json_safe, summarise
 from lincfa.experiments import FIGURES, LedgerError, check, load, record, render, write
 from lincfa.ledger import FACTS
 from lincfa.runfiles import LIBRAW
+from lincfa.trainconfig import LAB
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, PICTURES = "docs/EXPERIMENTS.md", list(FIGURES)
@@ -331,6 +334,23 @@ def test_runs_that_differ_in_more_than_the_seed_are_arms_beside_the_first(repo):
     assert "| the first arm | 2 | 30 | 180 | 40.50 ± 0.71 |" in text
     assert "| model.width 60 → 80 | 2 | 40 | 180 | 42.25 ± 0.35 (+1.75) |" in text
     assert "40.50 ± 0.71" in line_with(text, "[v5.0_probe_analysis](#v5.0_probe)", "kodak24")  # of the first arm alone
+
+
+def test_a_setting_that_an_older_run_did_not_know_is_no_factor(repo):
+    path = repo / "docs/experiments/v5.0_probe.yaml"
+    config = to_dict(LAB)
+    old = to_dict(LAB) | {"data": config["data"] | {"augment": {**config["data"]["augment"], "dihedral": True}}}
+    for key in ("averaged_fraction", "averaged_by"):
+        del old["data"][key]
+    del old["data"]["augment"]["symmetries"], old["adversarial"]
+    turned = replace(LAB, data=replace(LAB.data, augment=replace(LAB.data.augment, symmetries=(0, 1, 2, 3))))
+    for seed, settings in enumerate((old, config, to_dict(turned))):
+        log = write_log(repo, f"r{seed}", seed)
+        (log / "config.yaml").write_text(yaml.safe_dump(settings))
+        record(path, log, [])
+    first, second = load(repo / "docs/experiments")[0].arms()
+    assert [run.name for run in first[1]] == ["r0", "r1"]
+    assert second[0] == "data.augment.symmetries [0, 1, 2, 3, 4, 5, 6, 7] → [0, 1, 2, 3]"
 
 
 def test_newer_figures_of_a_model_on_a_suite_replace_older_ones(repo):

@@ -192,6 +192,12 @@ def test_runs_that_this_program_cannot_repeat_are_refused(repo):
         config_again([], a_run(sharpen=True))
 
 
+def test_symmetries_that_were_all_or_none_are_so_again(repo):
+    for dihedral, symmetries in ((True, tuple(range(8))), (False, (0,))):
+        run = a_run(data={"folder": "d", "augment": {"dihedral": dihedral}})
+        assert config_again([], run).data.augment.symmetries == symmetries
+
+
 def test_a_crosstalk_of_one_number_is_the_range_from_0_that_it_meant(repo):
     run = a_run(data={"folder": "d", "augment": {"camera_crosstalk": 0.25, "phases": False}})
     assert config_again([], run).data.augment.camera_crosstalk == (0.0, 0.25)

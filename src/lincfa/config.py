@@ -24,7 +24,11 @@ def from_dict(cls, data: dict, key: str = ""):
     unknown = sorted(set(data) - set(hints))
     if unknown:
         raise ConfigError(f"unknown setting {key}{unknown[0]}; there are: {', '.join(key + k for k in hints)}")
-    return cls(**{k: _typed(hints[k], v, f"{key}{k}") for k, v in data.items()})
+    values = {k: _typed(hints[k], v, f"{key}{k}") for k, v in data.items()}
+    required = [f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING]
+    if missing := [name for name in required if name not in values]:
+        raise ConfigError(f"missing setting {key}{missing[0]}")
+    return cls(**values)
 
 
 def override(config, assignments: list[str]):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from lincfa.config import difference
+from lincfa.config import ConfigError, difference, to_dict
 from lincfa.runfiles import (
     LIBRAW,
     Evaluation,
@@ -27,6 +27,7 @@ from lincfa.runfiles import (
     read_evaluation,
     read_run,
 )
+from lincfa.trainconfig import config_now
 
 FACTS = "# Facts, written by scripts/utils/experiments.py --record from files of the runs. Do not edit below this line."
 STATUSES = {
@@ -103,7 +104,7 @@ class Experiment:
         """(what differs from the first arm, its runs): runs that differ in nothing but the seed and their names."""
         arms: list[tuple[dict, list[Run]]] = []
         for run in self.runs:
-            config = {key: value for key, value in run.config.items() if key not in OWN_TO_A_RUN}
+            config = {key: value for key, value in _config_now(run).items() if key not in OWN_TO_A_RUN}
             same = next((runs for other, runs in arms if other == config), None)
             if same is None:
                 arms.append((config, same := []))
@@ -235,6 +236,15 @@ def _parse(text: str, path: Path) -> Experiment:
         if not holds:
             raise LedgerError(f"{path.name}: {message}")
     return e
+
+
+def _config_now(run: Run) -> dict:
+    """All settings of today, so that a setting which a run is older than is no factor; as recorded, where some of the
+    run's are no more."""
+    try:
+        return to_dict(config_now(run.config))
+    except ConfigError:
+        return run.config
 
 
 def _short(value) -> str:

@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lincfa.checkpoint import BEST, CheckpointError, find_weights
-from lincfa.config import ConfigError, from_dict
+from lincfa.config import ConfigError
 from lincfa.evaluate import evaluate, load_model, load_suite, noisy, summarise
 from lincfa.ledger import Experiment
 from lincfa.raw import file_sha256
 from lincfa.recordtext import METRICS
 from lincfa.runfiles import Evaluation, LedgerError, Run, is_number, read_run
 from lincfa.train import train, training_patches
-from lincfa.trainconfig import TrainConfig
+from lincfa.trainconfig import TrainConfig, config_now
 
 TOLERANCES = {"psnr_linear_db": 0.1, "psnr_srgb_db": 0.1, "grid_db": 1.0, "ssim": 0.002}
 RELATIVE_TOLERANCE = 0.05
@@ -137,7 +137,7 @@ def config_again(experiments: list[Experiment], run: Run, data: str | None = Non
             f"{run.name}: stopped after {run.images} of {run.config.get('images')} images: not repeatable"
         )
     try:
-        config = from_dict(TrainConfig, _as_now(run.config))
+        config = config_now(run.config)
     except ConfigError as error:
         raise LedgerError(f"{run.name}: {error}; the program of commit {run.commit} can repeat it") from error
     name = f"{run.name}-again"
@@ -237,14 +237,6 @@ def _spread(values: list) -> float | None:
 
 def _arm(e: Experiment, run: Run) -> tuple[Run, ...]:
     return next(runs for _, runs in e.arms() if run in runs)
-
-
-def _as_now(config: dict) -> dict:
-    """The settings of a run before camera_crosstalk was a range: a number was its upper end, and 0 the lower."""
-    augment = dict(config.get("data", {}).get("augment", {}))
-    if is_number(augment.get("camera_crosstalk")):
-        augment["camera_crosstalk"] = [0.0, augment["camera_crosstalk"]]
-    return config | {"data": config.get("data", {}) | {"augment": augment}}
 
 
 def _weights(experiments: list[Experiment], name: str | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from lincfa.config import from_dict
 from lincfa.data.augment import AugmentConfig
 from lincfa.losses import V4_WEIGHTS
 
@@ -90,6 +91,19 @@ class TrainConfig:
     device: str = "auto"
     workers: int = 1
     save_every_s: float = 120.0
+
+
+def config_now(recorded: dict) -> TrainConfig:
+    """The config of a run that may be older than this program: to_dict's of then, with what the run did not know at its
+    default and what was renamed under its name of today. Raises ConfigError for settings that are no more."""
+    data = dict(recorded.get("data", {}))
+    augment = dict(data.get("augment", {}))
+    crosstalk = augment.get("camera_crosstalk")
+    if isinstance(crosstalk, (int, float)):  # before it was a range: its upper end
+        augment["camera_crosstalk"] = [0.0, crosstalk]
+    if not augment.pop("dihedral", True):  # before symmetries were chosen one by one: all or none
+        augment["symmetries"] = [0]
+    return from_dict(TrainConfig, recorded | {"data": data | {"augment": augment}})
 
 
 PACKED = TrainConfig(

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from lincfa.checkpoint import BEST, STATE, find_weights, load_state, load_weights, save_state, save_weights
-from lincfa.config import difference, from_dict, to_dict
+from lincfa.config import difference, to_dict
 from lincfa.models import build
 from lincfa.models.growth import grow
 from lincfa.provenance import git_commit
 from lincfa.raw import file_sha256
 from lincfa.terms import extra_terms
-from lincfa.trainconfig import TrainConfig, TrainingError
+from lincfa.trainconfig import TrainConfig, TrainingError, config_now
 
 FREE_TO_CHANGE = {"device", "workers", "save_every_s", "data.folder"}
 """Settings that a resumed run may change: they do not decide what is learnt. A moved dataset is known by its hash."""
@@ -79,7 +79,7 @@ class TrainState:
 
     def _resume(self, state: dict) -> None:
         """A run that is older than a setting has its default."""
-        before = to_dict(from_dict(TrainConfig, state["identity"]["config"]))
+        before = to_dict(config_now(state["identity"]["config"]))
         changed = difference(state["identity"] | {"config": before}, self.identity)
         changed = {k: v for k, v in changed.items() if k.removeprefix("config.") not in FREE_TO_CHANGE}
         if changed:

@@ -23,7 +23,11 @@ _LINEAR_OF_BYTE = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """dihedral, phases: use all eight symmetries, all shifts of the CFA. Ranges are (low, high), drawn uniformly.
+    """Ranges are (low, high), drawn uniformly.
+
+    phases: use all shifts of the CFA.
+    symmetries: of the square, by their numbers in `lincfa.cfa.dihedral`: (0, 1, 2, 3) are quarter turns, (0, 2, 5, 7)
+    flips left-right and up-down, (0,) is none.
 
     exposure_ev: stops; the sensor still clips at its white. white_balance_ev: standard deviation, in stops, of the
     shift of red and of blue. read_noise, shot_noise: variance = read_noise^2 + shot_noise x signal, on white = 1.
@@ -38,14 +42,14 @@ class AugmentConfig:
     sample 0, linearly less from there on, and not at all from this sample on. 0: never. It adds to the OLPF's width.
     untracked: deliberate faults, to reproduce failures of the past. Samples are taken with the true CFA, and the masks
     that the network is given are of another one:
-        'flip': the CFA of the picture before `dihedral` turned its mosaic. Turning X-Trans by quarter turns about a
+        'flip': the CFA of the picture before its mosaic was turned. Turning X-Trans by quarter turns about a
         patch of a multiple of 6 px changes nothing; left-right, up-down or transposed it is shift (0, 3): red and blue
         are swapped, green stays. Other sides add a shift of the grid.
         'crop': the CFA of the whole mosaic, as if the patch had been cut from its corner.
-    Raises ValueError for an unknown fault and an impossible quality.
+    Raises ValueError for an unknown fault, symmetries that are none, and an impossible quality.
     """
 
-    dihedral: bool = True
+    symmetries: tuple[int, ...] = tuple(range(8))
     phases: bool = True
     exposure_ev: tuple[float, float] = (-2.0, 1.0)
     white_balance_ev: float = 0.15
@@ -64,6 +68,8 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         if not all(fault in FAULTS for fault in self.untracked):
             raise ValueError(f"untracked names some of {', '.join(FAULTS)}, not {self.untracked!r}")
+        if not self.symmetries or not set(self.symmetries) <= set(range(8)):
+            raise ValueError(f"symmetries are some of 0..7, and not {self.symmetries!r}")
         if self.jpeg_quality is not None and not 1 <= self.jpeg_quality <= 100:
             raise ValueError(f"jpeg_quality lies in 1..100, and is not {self.jpeg_quality}")
 
@@ -122,7 +128,7 @@ def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> D
         image=image,
         top=top,
         left=left,
-        dihedral=dihedral if config.dihedral else 0,
+        dihedral=config.symmetries[dihedral % len(config.symmetries)],
         phase=phase if config.phases else 0,
         gain=2.0**exposure,
         balance_gain=2.0 ** np.array([red, 0.0, blue]),
