@@ -353,6 +353,28 @@ def test_a_setting_that_an_older_run_did_not_know_is_no_factor(repo):
     assert second[0] == "data.augment.symmetries [0, 1, 2, 3, 4, 5, 6, 7] → [0, 1, 2, 3]"
 
 
+def test_a_benchmark_is_shown_from_its_file_and_a_column_that_it_lacks_is_refused(repo):
+    (repo / "docs/benchmarks").mkdir()
+    rows = [
+        {"model": "a", "suites": {"k": {"db": -0.0001}}, "s": 1.23456},
+        {"model": "b", "suites": {"k": {"db": 2}}, "s": 3},
+    ]
+    facts = {"rows": rows, "command": "python measure.py", "commit": "ab" * 20}
+    (repo / "docs/benchmarks/x.json").write_text(json.dumps(facts))
+    path = repo / "docs/experiments/v5.0_probe.yaml"
+    table = "benchmarks:\n- file: docs/benchmarks/x.json\n  columns: {Network: model, dB: suites.k.db, seconds: s}\n"
+    path.write_text(HAND + table)
+    text = page(repo)
+    assert "| Network | dB | seconds |\n| --- | --- | --- |\n| a | 0 | 1.235 |\n| b | 2 | 3 |" in text
+    assert "commit `abababababab`: `python measure.py`" in text
+    path.write_text(HAND + table.replace("k.db", "m.db"))
+    with pytest.raises(LedgerError, match=r"x\.json: a row has no suites\.m\.db"):
+        page(repo)
+    path.write_text(HAND + table.replace("x.json", "y.json"))
+    with pytest.raises(LedgerError, match="benchmarks name a file that is not there"):
+        page(repo)
+
+
 def test_newer_figures_of_a_model_on_a_suite_replace_older_ones(repo):
     path = repo / "docs/experiments/v5.0_probe.yaml"
     log = write_log(repo)

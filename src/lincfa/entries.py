@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from lincfa.dashboard import SEED_MARK
-from lincfa.ledger import STATUSES, Experiment
+from lincfa.ledger import STATUSES, Benchmark, Experiment
 from lincfa.recordtext import METRICS, cell, count, line, seeds, table
-from lincfa.runfiles import LIBRAW, Run, is_number
+from lincfa.runfiles import LIBRAW, LedgerError, Run, is_number
 
 
 def entry(e: Experiment, root: Path) -> str:
-    """root: the repository, for links to the scripts that are still there."""
+    """root: the repository, for the benchmarks' files and for links to the scripts that are still there. Raises
+    LedgerError for a column that a benchmark does not have."""
     seed = e.origin == "seed"
     facts = {"Date": e.date_note or e.date, "Status": e.status + (f": {line(e.status_note)}" if e.status_note else "")}
     links = [f"[`{s}`](../{s})" if not seed and (root / s).exists() else f"`{s}`" for s in e.scripts]
@@ -29,6 +31,7 @@ def entry(e: Experiment, root: Path) -> str:
     parts += [_runs(e.runs)] if e.runs else []
     parts += _arms(e) if len(e.arms()) > 1 else []
     parts += [_results(e, suite, cfa, models) for (suite, cfa), models in e.suites().items()]
+    parts += [_benchmark(benchmark, root) for benchmark in e.benchmarks]
     if e.reported:
         names = {"suite": "on", "psnr_db": "PSNR (dB)", "ssim": "SSIM", "texture": "texture", "hdr": "HDR"}
         given = [f"{names[key]} {value}" for key, value in e.reported.items() if value not in ("?", "-")]
@@ -54,7 +57,7 @@ def _runs(runs: tuple[Run, ...]) -> str:
         rows.append((r.name, r.seed, _commit(r.commit), data, *counts, device, count(r.parameters), best))
     configs = [_flatten(r.config) for r in runs]
     keys = dict.fromkeys(key for config in configs for key in config)
-    values = {key: " | ".join(dict.fromkeys(config.get(key, "(absent)") for config in configs)) for key in keys}
+    values = {key: " | ".join(dict.fromkeys(str(config.get(key, "(absent)")) for config in configs)) for key in keys}
     lines = "\n".join(f"{key}: {value}" for key, value in values.items())
     commands = "\n".join(r.command for r in runs)
     details = f"<details><summary>Configuration</summary>\n\n```text\n{lines}\n```\n\n</details>"
@@ -116,10 +119,26 @@ def _results(e: Experiment, suite: str, cfa: str, models: dict[str, dict]) -> st
     return text
 
 
-def _flatten(config: dict, prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in config.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
+def _benchmark(benchmark: Benchmark, root: Path) -> str:
+    """A row for each of the file's, with the columns that the experiment asks for."""
+    found = json.loads((root / benchmark.file).read_text(encoding="utf-8"))
+    rows = [_flatten(row) for row in found["rows"]]
+    for key in benchmark.columns.values():
+        if not all(key in row for row in rows):
+            raise LedgerError(f"{benchmark.file}: a row has no {key}")
+    cells = [tuple(_shown(row[key]) for key in benchmark.columns.values()) for row in rows]
+    source = f"From [`{benchmark.file}`](../{benchmark.file}), commit {_commit(found['commit'])}: `{found['command']}`"
+    return f"{table(tuple(benchmark.columns), cells)}\n\n{source}"
+
+
+def _shown(value) -> str:
+    return f"{round(value, 3) + 0.0:g}" if is_number(value) else str(value)  # the sum makes -0 a 0
+
+
+def _flatten(data: dict, prefix: str = "") -> dict:
+    flat: dict = {}
+    for key, value in data.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
 
 

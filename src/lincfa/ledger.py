@@ -43,12 +43,24 @@ REPORTED = {"suite", "psnr_db", "ssim", "texture", "hdr"}
 
 
 @dataclass(frozen=True)
+class Benchmark:
+    """A file of docs/benchmarks whose rows an entry shows.
+
+    file: its path in the repository. columns: heading -> key of a row, dotted where the value lies deeper.
+    """
+
+    file: str
+    columns: dict
+
+
+@dataclass(frozen=True)
 class Experiment:
     """One file of the ledger.
 
     headline: the suite that the dashboard and the README quote. follows: ids of the experiments that this one takes up.
     priority: place among the next experiments. reported: the seed's figures, as it gave them.
     picture: a PNG in docs/, by its path from there. picture_note: what it shows, and the command that made it.
+    benchmarks: tables of files in docs/benchmarks, which are the facts where speed is part of the question.
     """
 
     id: str
@@ -79,6 +91,7 @@ class Experiment:
     reported: dict | None = None
     runs: tuple = ()
     evaluations: tuple = ()
+    benchmarks: tuple = ()
 
     @property
     def display_name(self) -> str:
@@ -214,7 +227,7 @@ def _parse(text: str, path: Path) -> Experiment:
     found = parse_mapping(text, path)
     if isinstance(found.get("date"), datetime.date):
         found["date"] = found["date"].isoformat()
-    for key, cls in (("runs", Run), ("evaluations", Evaluation)):
+    for key, cls in (("runs", Run), ("evaluations", Evaluation), ("benchmarks", Benchmark)):
         found[key] = [build(cls, part, path) for part in found.get(key) or ()]
     e = build(Experiment, found, path)
     docs = path.resolve().parents[1]
@@ -229,8 +242,10 @@ def _parse(text: str, path: Path) -> Experiment:
         "typed figures (reported) are for the seed's entries alone": e.origin == "seed" or e.reported is None,
         f"reported holds other keys than {', '.join(sorted(REPORTED))}": set(e.reported or ()) <= REPORTED,
         f"picture {e.picture!r}: there is no such file in docs": not e.picture or (docs / e.picture).is_file(),
+        "benchmarks name a file that is not there": all((docs.parent / b.file).is_file() for b in e.benchmarks),
         "picture and picture_note go together": bool(e.picture) == bool(e.picture_note),
-        "a seed entry holds no runs of this project": e.origin == "measured" or not (e.runs or e.evaluations),
+        "a seed entry holds no runs of this project": e.origin == "measured"
+        or not (e.runs or e.evaluations or e.benchmarks),
     }
     for message, holds in requirements.items():
         if not holds:
