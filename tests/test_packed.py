@@ -10,6 +10,8 @@ from lincfa.infer import Demosaicer
 from lincfa.models import build, gmac_per_megapixel
 
 FAMILIES = {"xtrans": XTRANS, "bayer": RGGB}
+COARSE = {"coarse_blocks": 2, "coarse_width": 10}
+SHAPES = pytest.mark.parametrize("shape", [{}, COARSE], ids=["plain", "coarse"])
 
 
 def network(family="xtrans", **kwargs):
@@ -17,29 +19,31 @@ def network(family="xtrans", **kwargs):
     return build("packed", family=family, **{"width": 8, "blocks": 2, **kwargs})
 
 
+@SHAPES
 @pytest.mark.parametrize("norm", ["none", "batch"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_parameter_gets_a_gradient(family, norm):
+def test_every_parameter_gets_a_gradient(family, norm, shape):
     truth = torch.from_numpy(torture_scene(2, 36)).permute(2, 0, 1)[None]
     masks = batch_masks([FAMILIES[family]], 36, 36)
-    net = network(family, norm=norm)
+    net = network(family, norm=norm, **shape)
     (net(batch_mosaic(truth, masks), masks) - truth).square().mean().backward()
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
+@SHAPES
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("level", [0.001, 0.18, 0.9, 3.0])
-def test_flat_grey_comes_out_flat_in_every_phase(family, level):
-    demosaicer = Demosaicer(network(family, coding=0.5))
+def test_flat_grey_comes_out_flat_in_every_phase(family, level, shape):
+    demosaicer = Demosaicer(network(family, coding=0.5, **shape))
     for cfa in FAMILIES[family].phases:
         rgb = demosaicer(np.full((61, 67), level, np.float32), cfa)
         assert np.abs(rgb / level - 1).max() < 1e-6
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_all_phases_give_the_same_picture_shifted(family):
+@pytest.mark.parametrize(("family", "shape"), [("xtrans", {}), ("bayer", {}), ("bayer", COARSE)])
+def test_all_phases_give_the_same_picture_shifted(family, shape):
     """Away from the border, where the frame is padded; float32 sums in another order differ in the last bits."""
-    demosaicer, scene = Demosaicer(network(family)), torture_scene(4, 140)
+    demosaicer, scene = Demosaicer(network(family, **shape)), torture_scene(4, 140)
     reference = FAMILIES[family]
     whole = demosaicer(reference.mosaic(scene), reference)
     for dy, dx in reference.phases.values():
@@ -48,9 +52,10 @@ def test_all_phases_give_the_same_picture_shifted(family):
         assert np.abs(cut[inner, inner] - whole[dy:, dx:][inner, inner]).max() < 1e-5
 
 
+@SHAPES
 @pytest.mark.parametrize("coding", [1.0, 0.5])
-def test_exposure_scales_the_output_exactly_without_normalisation(coding):
-    net, masks = network(coding=coding).double(), batch_masks([XTRANS], 36, 36).double()
+def test_exposure_scales_the_output_exactly_without_normalisation(coding, shape):
+    net, masks = network(coding=coding, **shape).double(), batch_masks([XTRANS], 36, 36).double()
     mosaic = torch.rand(1, 1, 36, 36, dtype=torch.float64)
     assert torch.allclose(net(mosaic * 0.01, masks), net(mosaic, masks) * 0.01, rtol=1e-12, atol=0)
 
@@ -68,22 +73,26 @@ def test_batch_normalisation_ends_the_promise_on_exposure():
         assert not torch.allclose(net(mosaic * 0.01, masks), net(mosaic, masks) * 0.01, rtol=1e-3, atol=0)
 
 
-def test_tiles_give_what_the_whole_frame_gives():
-    mosaic = XTRANS.shift(1, 2).mosaic(torture_scene(6, 230))
-    whole, tiled = (Demosaicer(network(), tile_px=t)(mosaic, XTRANS.shift(1, 2)) for t in (600, 60))
+@SHAPES
+@pytest.mark.parametrize(("family", "phase"), [("xtrans", (1, 2)), ("bayer", (1, 0))])
+def test_tiles_give_what_the_whole_frame_gives(family, phase, shape):
+    cfa = FAMILIES[family].shift(*phase)
+    mosaic = cfa.mosaic(torture_scene(6, 230))
+    whole, tiled = (Demosaicer(network(family, **shape), tile_px=t)(mosaic, cfa) for t in (600, 60))
     assert np.abs(whole - tiled).max() < 1e-5
 
 
+@SHAPES
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_margin_is_what_reaches_a_pixel_and_hardly_more(family):
+def test_the_margin_is_what_reaches_a_pixel_and_hardly_more(family, shape):
     """Weights that are not negative and a bright sample: nothing cancels and no ReLU is shut."""
-    net, size, at = network(family).double(), 180, 90
+    net, size, at = network(family, **shape).double(), 180, 90
     with torch.no_grad():
         for p in net.parameters():
             p.abs_()
         masks, mosaic = batch_masks([FAMILIES[family]], size, size).double(), torch.rand(1, 1, size, size).double()
         before, reached = net(mosaic, masks), 0
-        for offset in range(net.pack):
+        for offset in range(net.multiple):
             bright = mosaic.clone()
             bright[0, 0, at + offset, at + offset] = 1e6
             moved = (net(bright, masks) != before).any(1)[0].nonzero()
@@ -100,6 +109,9 @@ def test_cost_is_counted_as_by_hand():
     width, blocks, channels = 8, 2, 27
     by_hand = (2 * 9 * channels * width + blocks * 2 * 9 * width**2 + channels**2) / 9 / 1e3
     assert gmac_per_megapixel(network(width=width, blocks=blocks)) == pytest.approx(by_hand, rel=1e-9)
+    coarse = (2 * 4 * width * 10 + 2 * 2 * 9 * 10**2) / 36 / 1e3
+    found = gmac_per_megapixel(network(width=width, blocks=blocks, **COARSE))
+    assert found == pytest.approx(by_hand + coarse, rel=1e-9)
 
 
 def test_a_network_that_is_told_of_noise_answers_as_without_when_told_none():

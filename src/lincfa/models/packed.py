@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -28,6 +30,9 @@ class PackedNet(nn.Module):
     promises on exposure and grey. relative: whether samples are taken relative to their local mean. noise: whether the
     network is told how strong the noise is, and takes it away; told 0, it answers as without. norm: 'none', or 'batch'
     for batch normalisation after the first convolution of each block; it ends the promises on exposure and grey.
+    coarse_blocks, coarse_width: more blocks, halfway through the others, on cells of twice the side. They see further,
+    and at equal width cost a quarter; but a picture then depends on which of its cells come together, and so a little
+    on where the frame begins: for X-Trans, whose tile is its own shift by (3, 3), on its phase as well.
     Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family or norm.
     """
 
@@ -44,6 +49,8 @@ class PackedNet(nn.Module):
         relative: bool = True,
         noise: bool = False,
         norm: str = "none",
+        coarse_blocks: int = 0,
+        coarse_width: int = 64,
     ):
         super().__init__()
         if family not in PACK:
@@ -52,20 +59,19 @@ class PackedNet(nn.Module):
             raise ValueError(f"norm is 'batch' or 'none', not {norm!r}")
         self.cfa, usual = PACK[family]
         self.coding, self.pack, self.relative, self.takes_noise = coding, pack or usual, relative, noise
-        self.multiple = max(self.cfa.period[0], self.pack)
-        # One cell for each 3x3 convolution and for the mean, and a pixel's way to the far side of its own cell.
+        self.multiple = math.lcm(self.cfa.period[0], self.pack * (2 if coarse_blocks else 1))
+        # One cell for each 3x3 convolution and for the mean, and a pixel's way to the far side of its own cell; two
+        # cells for each 3x3 convolution on coarse ones, and a cell's way to the far side of its coarse one.
         self.margin = (2 * blocks + 2 + MEAN_CELLS // 2 + 1) * self.pack
+        if coarse_blocks:
+            self.margin += (4 * coarse_blocks + 1) * self.pack
         channels = 3 * self.pack**2
         self.head = _conv(channels, width, bias)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(
-                _conv(width, width, bias),
-                *([BatchNorm(width)] if norm == "batch" else []),
-                nn.ReLU(inplace=True),
-                _conv(width, width, bias),
-            )
-            for _ in range(blocks)
-        )
+        self.blocks = nn.ModuleList(_block(width, bias, norm) for _ in range(blocks))
+        if coarse_blocks:
+            self.down = nn.Conv2d(4 * width, coarse_width, 1, bias=False)
+            self.coarse = nn.ModuleList(_block(coarse_width, bias, norm) for _ in range(coarse_blocks))
+            self.up = nn.Conv2d(coarse_width, 4 * width, 1, bias=False)
         self.tail = _conv(width, channels, bias)
         self.linear = nn.Conv2d(channels, channels, 1, bias=False)
         if noise:
@@ -81,8 +87,12 @@ class PackedNet(nn.Module):
         features = self.head(samples)
         if self.takes_noise and noise is not None:
             features = features + self.noise(self._noise_map(mosaic, noise))
-        for block in self.blocks:
-            features = block(features).add_(features)
+        half = len(self.blocks) // 2
+        features = _through(self.blocks[:half], features)
+        if hasattr(self, "coarse"):
+            coarse = _through(self.coarse, self.down(F.pixel_unshuffle(features, 2)))
+            features = features + F.pixel_shuffle(self.up(coarse), 2)
+        features = _through(self.blocks[half:], features)
         with torch.autocast(samples.device.type, enabled=False):  # what the residual is added to keeps its bits
             linear = self.linear(samples)
         rgb = local + F.pixel_shuffle(self.tail(features) + linear, self.pack)
@@ -101,6 +111,21 @@ class PackedNet(nn.Module):
         read, shot = noise[..., None, None].unbind(2)
         deviation = torch.sqrt(read**2 + shot * mean)
         return (mean + deviation) ** self.coding - mean**self.coding
+
+
+def _block(width: int, bias: bool, norm: str) -> nn.Sequential:
+    return nn.Sequential(
+        _conv(width, width, bias),
+        *([BatchNorm(width)] if norm == "batch" else []),
+        nn.ReLU(inplace=True),
+        _conv(width, width, bias),
+    )
+
+
+def _through(blocks: nn.ModuleList, features: torch.Tensor) -> torch.Tensor:
+    for block in blocks:
+        features = block(features).add_(features)
+    return features
 
 
 def _conv(c_in: int, c_out: int, bias: bool) -> nn.Conv2d:
