@@ -190,6 +190,9 @@ def test_the_truth_suite_mosaics_a_folder_of_images(tmp_path, family, cfa):
         steps = one.mosaic / STEP
         assert np.abs(steps - np.rint(steps)).max() < 2e-3
     assert len(list(load_suite("truth", folder, family, 2))) == 2
+    moved = next(iter(load_suite("truth", folder, family, phase=(1, 1))))
+    assert moved.cfa == cfa.shift(1, 1)
+    assert np.abs(moved.mosaic - moved.cfa.mosaic(moved.rgb)).max() <= STEP / 2 * 1.001
 
 
 def test_the_truth_suite_keeps_the_highlights_of_radiance_files(tmp_path):
@@ -227,6 +230,8 @@ def test_the_raf_suite_is_the_validation_images_of_a_dataset(tiny_data):
     wanted = [r["id"] for r in manifest["images"] if r["split"] == "val"]
     assert wanted
     assert [s.name for s in load_suite("raf", tiny_data, "xtrans")] == wanted
+    with pytest.raises(ValueError, match=r"raf are at phase \(0, 0\)"):
+        load_suite("raf", tiny_data, "xtrans", phase=(0, 1))
 
 
 @pytest.mark.parametrize(

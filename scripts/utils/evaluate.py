@@ -5,8 +5,9 @@
 
 A model is a checkpoint's path, a released model's name, or one of LibRaw's demosaicers (bilinear vng markesteijn1
 markesteijn3 ahd dht aahd), which get a CFA DNG of the same mosaic. Suites: raf=DATASET (its validation images),
-truth=FOLDER (sRGB images: linearised, mosaiced at phase 0), torture=FOLDER (made by torture_v2.py). --noise adds
-Poisson-Gaussian noise to every mosaic, and --strength says how much of it a network that is told of it shall remove.
+truth=FOLDER (sRGB images: linearised and mosaiced), torture=FOLDER (made by torture_v2.py); mosaics begin at --phase of
+the CFA. --noise adds Poisson-Gaussian noise to every mosaic, and --strength says how much of it a network that is told
+of it shall remove.
 """
 
 import argparse
@@ -42,6 +43,7 @@ def main() -> int:
     parser.add_argument("--suite", required=True, metavar="NAME=PATH")
     parser.add_argument("--cfa", choices=("xtrans", "bayer"), default="xtrans")
     parser.add_argument("--count", type=int, help="only the first so many scenes")
+    parser.add_argument("--phase", nargs=2, type=int, default=(0, 0), metavar=("DY", "DX"), help="default: 0 0")
     parser.add_argument("--noise", nargs=2, type=float, metavar=("READ", "SHOT"), help="on white = 1")
     parser.add_argument("--strength", type=float, default=0.0, help="0 to 1, for networks that are told of noise")
     parser.add_argument("--keep-samples", action="store_true", help="networks keep the mosaic's own values")
@@ -51,7 +53,7 @@ def main() -> int:
     suite, _, path = args.suite.partition("=")
     try:
         models = [load_model(name, args.cfa, args.device, args.strength, args.keep_samples) for name in args.models]
-        scenes = list(load_suite(suite, path, args.cfa, args.count))
+        scenes = list(load_suite(suite, path, args.cfa, args.count, args.phase))
         if args.noise:
             scenes = [noisy(scene, *args.noise, seed) for seed, scene in enumerate(scenes)]
         with Progress(console=Console(stderr=True)) as bar:
@@ -63,9 +65,10 @@ def main() -> int:
     summary = summarise(rows)
     table_console().print(summary_table(f"{args.suite}, {args.cfa}, {len(scenes)} scenes", summary["mean"]))
     if args.json:
+        phase = f", phase {args.phase[0]} {args.phase[1]}" if any(args.phase) else ""
         noise = f", noise {args.noise[0]:g} {args.noise[1]:g}, strength {args.strength:g}" if args.noise else ""
         kept = ", samples kept" if args.keep_samples else ""
-        facts = {"suite": suite, "set": Path(path).name + noise + kept, "cfa": args.cfa}
+        facts = {"suite": suite, "set": Path(path).name + phase + noise + kept, "cfa": args.cfa}
         facts |= {"command": command_line(), "commit": git_commit()}
         facts["algorithms"] = {model.name: model.algorithm for model in models}
         args.json.parent.mkdir(parents=True, exist_ok=True)

@@ -84,16 +84,23 @@ def load_model(name: str, family: str, device: str = "cpu", strength: float = 0.
     return network_model(name, demosaicer, strength * weights.network.takes_noise)
 
 
-def load_suite(suite: str, path, family: str, count: int | None = None) -> Iterable[Scene]:
+def load_suite(
+    suite: str, path, family: str, count: int | None = None, phase: tuple[int, int] = (0, 0)
+) -> Iterable[Scene]:
     """The scenes of a suite, one at a time: 'raf' (a built dataset's validation images), 'truth' (a folder of sRGB
     images and of Radiance .hdr files, whose highlights are above 1.0) or 'torture' (a folder made by torture_v2.py).
-    family: 'xtrans' or 'bayer'; count: at most so many.
+    family: 'xtrans' or 'bayer'; count: at most so many. phase: (dy, dx) of the CFA at the first pixel; those of raf are
+    at (0, 0).
 
-    Raises ValueError (DatasetError is one) for an unknown suite, one without scenes and a file that cannot be read.
+    Raises ValueError (DatasetError is one) for an unknown suite, one without scenes, a file that cannot be read, and
+    another phase of raf.
     """
     reference = {"xtrans": XTRANS, "bayer": RGGB}.get(family)
     if reference is None:
         raise ValueError(f"cfa is 'xtrans' or 'bayer', not {family!r}")
+    if suite == "raf" and any(phase):
+        raise ValueError(f"{path}: the scenes of raf are at phase (0, 0)")
+    reference = reference.shift(*phase)
     if suite == "raf":
         scenes = validation_scenes(path, family=family, count=count)
         return [replace(scene, mosaic=_in_steps(scene.mosaic)) for scene in scenes]

@@ -185,7 +185,7 @@ def scores(evaluation: Evaluation, images: int, folder: str, moved: dict[str, st
     """
     options = _options(evaluation.command)
     suite, _, path = options.suite.partition("=")
-    scenes = list(load_suite(suite, moved.get(path, path), evaluation.cfa, options.count))
+    scenes = list(load_suite(suite, moved.get(path, path), evaluation.cfa, options.count, options.phase))
     if len(scenes) != images:
         raise LedgerError(f"{path} has {len(scenes)} scenes, and {images} were recorded")
     if options.noise:
@@ -204,6 +204,7 @@ def _options(command: str) -> argparse.Namespace:
     for name in ("--cfa", "--json", "--device"):
         parser.add_argument(name)
     parser.add_argument("--count", type=int)
+    parser.add_argument("--phase", nargs=2, type=int, default=(0, 0))
     parser.add_argument("--noise", nargs=2, type=float)
     parser.add_argument("--strength", type=float, default=0.0)
     parser.add_argument("--keep-samples", action="store_true")
