@@ -330,6 +330,9 @@ def test_a_patch_that_the_network_cannot_halve_is_refused(data, tmp_path):
         train(replace(config, data=replace(config.data, patch_px=40)), tmp_path)
     with pytest.raises(TrainingError, match=r"data\.first_patch_px \(48\) is larger than data\.patch_px"):
         train(replace(config, data=replace(config.data, first_patch_px=48, first_share=0.5)), tmp_path)
+    for alone in ({"first_patch_px": 16}, {"first_share": 0.5}):
+        with pytest.raises(TrainingError, match=r"first_share and data\.first_patch_px go together"):
+            train(replace(config, data=replace(config.data, **alone)), tmp_path)
 
 
 def test_patches_are_smaller_for_the_first_share_of_training(data, tmp_path):

@@ -26,7 +26,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from lincfa.batch import Engine, run
-from lincfa.benchmark import REFERENCE, Task, compare, make_frame
+from lincfa.benchmark import Task, compare, make_frame
+from lincfa.evaluate import REFERENCES
 from lincfa.plan import Job
 from lincfa.provenance import command_line, git_commit, machine
 from lincfa.terminal import table_console
@@ -109,7 +110,7 @@ def overlap(args: argparse.Namespace, frame: Path) -> dict:
 
 
 def table(rows: list[dict], end_to_end: bool) -> Table:
-    first, reference = rows[0], REFERENCE[rows[0]["family"]]
+    first, reference = rows[0], REFERENCES[rows[0]["family"]]
     what = "raw file to DNG (LibRaw: to array)" if end_to_end else "demosaicing"
     runs = len(first["seconds"])
     title = f"{what}, {first['megapixels']} MP {first['family']}, {first['threads']} threads, median of {runs}"

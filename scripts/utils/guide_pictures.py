@@ -36,12 +36,13 @@ from lincfa.checkpoint import find_weights
 from lincfa.color import encode_for_eyes, linear_to_srgb, srgb_to_linear
 from lincfa.data.build import PHOTOGRAPHS, area_downsample, read_photograph
 from lincfa.data.scenes import Camera, write_scene_raf
-from lincfa.evaluate import BORDER_PX, REFERENCE
+from lincfa.evaluate import BORDER_PX, REFERENCES
 from lincfa.figures import labelled_panel
 from lincfa.infer import Demosaicer
 from lincfa.provenance import command_line, git_commit
 from lincfa.raw import demosaic_frame, read_raw
 
+MARKESTEIJN = REFERENCES["xtrans"]
 CAMERA = Camera(read_noise=0.0, shot_noise=0.0)
 FREE = ("astronaut", "chelsea", "coffee", "rocket")
 """Photographs of scikit-image that are in the public domain or CC0."""
@@ -95,11 +96,11 @@ def main() -> int:
         path = args.out / f"{kind}.png"
         Image.fromarray(draw(crops, Path(args.model).stem, decibels)).save(path, optimize=True)
         whole = [metrics.psnr_srgb(p, photograph.truth, border=BORDER_PX) for p in photograph.pictures[1:]]
-        names = (REFERENCE, args.model)
+        names = (MARKESTEIJN, args.model)
         fact = {"kind": kind, "photograph": photograph.name, "phase": photograph.phase, "top": top, "left": left}
         fact |= {"crop_psnr_srgb_db": dict(zip(names, decibels, strict=True))}
         facts.append(fact | {"photograph_psnr_srgb_db": dict(zip(names, whole, strict=True))})
-        print(f"{path}: {photograph.name}, {REFERENCE} {decibels[0]:.1f} dB, {args.model} {decibels[1]:.1f} dB")
+        print(f"{path}: {photograph.name}, {MARKESTEIJN} {decibels[0]:.1f} dB, {args.model} {decibels[1]:.1f} dB")
     record = {"pictures": facts, "photographs": list(sources), "reduce": args.reduce, "side_px": SIDE_PX}
     record |= {"command": command_line(), "commit": git_commit()}
     (args.out / "pictures.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -134,7 +135,7 @@ def take(name: str, truth: np.ndarray, number: int, demosaic: Demosaicer) -> Pho
         path = Path(folder) / "photograph.RAF"
         write_scene_raf(path, truth, CAMERA, phase=phase, seed=number)
         frame = read_raw(path)
-        reference, _ = demosaic_frame(frame, REFERENCE)
+        reference, _ = demosaic_frame(frame, MARKESTEIJN)
     network = demosaic(frame.mosaic, frame.cfa, frame.white_balance)
     gains = np.array(CAMERA.gains, np.float32)
     return Photograph(name, phase, truth, reference / gains, network / gains)

@@ -19,10 +19,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from lincfa.evaluate import json_safe, load_suite
+from lincfa.evaluate import REFERENCES, json_safe, load_suite
 from lincfa.provenance import command_line, git_commit
 from lincfa.robustness.report import (
-    REFERENCES,
     load_candidate,
     measure,
     panel,
@@ -45,7 +44,7 @@ def main() -> int:
     parser.add_argument("--panel", type=Path, metavar="PNG")
     args = parser.parse_args()
     try:
-        names = dict.fromkeys([*args.models, REFERENCES[args.cfa][0]])
+        names = dict.fromkeys([*args.models, REFERENCES[args.cfa]])
         candidates = [load_candidate(name, args.cfa, args.device) for name in names]
         suites = {}
         for suite, _, path in (text.partition("=") for text in args.suite):

@@ -19,13 +19,11 @@ from lincfa import export
 from lincfa.cfa import RGGB, XTRANS
 from lincfa.checkpoint import CheckpointError, load_weights
 from lincfa.data.torture import torture_scene
-from lincfa.evaluate import LIBRAW_MODELS
+from lincfa.evaluate import LIBRAW_MODELS, REFERENCES
 from lincfa.infer import Demosaicer
 from lincfa.raw import ALGORITHMS, MIN_LIBRAW_SIDE, algorithm_that_runs, linear_postprocess, open_raw, read_raw
 from lincfa.rawwriter import expose, write_dng, write_raf
 
-REFERENCE = {"xtrans": "markesteijn3", "bayer": "ahd"}
-"""The demosaicer of LibRaw that times are compared with."""
 STAGES = ("decode_s", "demosaic_s", "write_s")
 SCENE_PX = 600
 WARM_UP_PX = 192
@@ -81,8 +79,8 @@ def compare(
     seconds_median, the median of each stage in STAGES and of the whole process (process_s: Python and its modules
     start, weights are loaded and tried on a small frame, and all stages), peak_mb (10^6 bytes of resident memory of the
     process, the largest of the repetitions), start_mb (of it, before the file was opened), and ratio_to_<reference>
-    where LibRaw's REFERENCE is among the tasks. seconds are those of demosaicing a decoded frame, or with `write` of
-    all stages from file to file (LibRaw: from file to array).
+    where LibRaw's reference (lincfa.evaluate) is among the tasks. seconds are those of demosaicing a decoded frame, or
+    with `write` of all stages from file to file (LibRaw: from file to array).
     Raises BenchmarkError.
     """
     found: dict[Task, list[dict]] = {task: [] for task in tasks}
@@ -92,7 +90,7 @@ def compare(
             progress(task.model)
     rows = [_row(task, results, threads) for task, results in found.items()]
     for row in rows:
-        reference = next((r for r in rows if r["model"] == REFERENCE[row["family"]]), None)
+        reference = next((r for r in rows if r["model"] == REFERENCES[row["family"]]), None)
         if reference:
             row[f"ratio_to_{reference['model']}"] = row["seconds_median"] / reference["seconds_median"]
     return rows

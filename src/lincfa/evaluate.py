@@ -23,7 +23,8 @@ from lincfa.rawwriter import XYZ_TO_LINEAR_SRGB
 BORDER_PX = 24
 """Ignored on each side, so that nobody is judged on how they treat a picture's edge."""
 LIBRAW_MODELS = {"bilinear": "linear", **{n: n for n in raw.ALGORITHMS if n not in ("linear", "ppg")}}
-REFERENCE = "markesteijn3"
+REFERENCES = {"xtrans": "markesteijn3", "bayer": "ahd"}
+"""The demosaicer of LibRaw that others are compared with: Bayer has no Markesteijn."""
 HDR_SUFFIX = ".hdr"
 HDR_WHITE = 4.0
 """Where the sensor of an HDR scene clips: two stops above the picture's white, as LibRaw can be given them."""
@@ -187,12 +188,13 @@ def summarise(rows: list[dict]) -> dict:
     """
     names = list(dict.fromkeys(row["model"] for row in rows))
     mean, spread, by_type = {}, {}, {}
-    reference = {r["image"]: r["psnr_linear_db"] for r in rows if r["model"] == REFERENCE}
+    markesteijn = REFERENCES["xtrans"]
+    reference = {r["image"]: r["psnr_linear_db"] for r in rows if r["model"] == markesteijn}
     for name in names:
         own = [row for row in rows if row["model"] == name]
         mean[name] = {"images": len(own), **_over(own, np.mean)}
         spread[name] = _over(own, np.std)
-        if reference and name != REFERENCE:
+        if reference and name != markesteijn:
             worse = sum(row["psnr_linear_db"] < reference[row["image"]] for row in own)
             mean[name]["worse_than_markesteijn3"] = worse
         kinds = sorted({row["type"] for row in own if "type" in row})

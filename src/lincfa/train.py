@@ -73,6 +73,8 @@ def train(config: TrainConfig, root: Path = Path()) -> None:
         raise TrainingError(f"images ({config.images}) come in batches of {config.batch}, on {world} processes alike")
     device = pick_device(config.device, rank)
     data = config.data
+    if bool(data.first_share) != bool(data.first_patch_px):
+        raise TrainingError("data.first_share and data.first_patch_px go together")
     patches = training_patches(config, device if device.startswith("cuda") else "cpu")
     run = TrainState(config, device, root, patches.data_sha256)
     for key in ("patch_px", "first_patch_px"):

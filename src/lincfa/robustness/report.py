@@ -16,8 +16,7 @@ from lincfa.figures import crop_row, labelled_panel
 from lincfa.infer import Demosaicer
 from lincfa.robustness import probes, scenes
 
-REFERENCES = {"xtrans": (evaluate.REFERENCE, XTRANS), "bayer": ("ahd", RGGB)}
-"""What each line stands next to: Markesteijn 3-pass, and for Bayer, which has no Markesteijn, LibRaw's AHD."""
+CFAS = {"xtrans": XTRANS, "bayer": RGGB}
 SEAM_TILE_PX, UNTILED_PX = 96, 4096
 SEAM_PICTURES = ("astronaut-0", "procedural-0")
 CASTS = ("bf16", "fp16")
@@ -105,12 +104,12 @@ def measure(
 ) -> dict:
     """The report: {'cfa', 'reference', 'models': {name: {measure: value}}, 'limits': {name: [...]}, 'suites': rows}.
 
-    candidates: the reference of the family (REFERENCES) must be among them. suites: {name: scenes}; may be empty.
+    candidates: the reference of the family (lincfa.evaluate) must be among them. suites: {name: scenes}; may be empty.
     Measures that a model cannot have, such as the tile seams of LibRaw's algorithms, are missing. limits: see `check`,
     for networks only. progress(text) is called after each of part_count(...) parts.
     Raises ValueError when the reference is missing.
     """
-    reference, cfa = REFERENCES[family]
+    reference, cfa = evaluate.REFERENCES[family], CFAS[family]
     names = [candidate.model.name for candidate in candidates]
     if reference not in names:
         raise ValueError(f"the report needs {reference} among its models: {', '.join(names)}")
@@ -188,7 +187,7 @@ def worst_images(report: dict, name: str) -> list[str]:
 def panel(candidates: list[Candidate], report: dict) -> np.ndarray:
     """Of each model the zone plate, its own worst edge and the reference's, with mosaic, output, truth and difference:
     [H, W, 3] uint8."""
-    cfa = REFERENCES[report["cfa"]][1]
+    cfa = CFAS[report["cfa"]]
     cases = {name: scene for name, (scene, _) in probes.edge_scenes(cfa).items()}
     rows = []
     for candidate in candidates:
