@@ -33,6 +33,15 @@ def test_points_lie_where_their_values_are_and_labels_are_escaped():
     assert "empty" not in texts(drawn)
 
 
+def test_marks_of_fewer_scenes_are_hollow_and_the_panel_says_how_many():
+    points = (Point(1, 1, "g", "all", (24, 130)), Point(2, 2, "g", "few", (8, 39)), Point(3, 3, "", "vng", (24, 130)))
+    drawn = draw([Panel("p", points, {})], "x", "y")
+    marks = {m.find(f"{SVG}title").text: m.get("fill") for m in ElementTree.fromstring(drawn).iter(f"{SVG}path")}
+    assert [name for name, fill in marks.items() if fill == "white"] == ["few"]
+    assert "p (filled: 24 and 130 scenes; hollow: 8 and 39)" in texts(drawn)
+    assert "p" in texts(draw([Panel("p", points[::2], {})], "x", "y"))
+
+
 def test_labels_that_would_overlap_are_set_apart():
     drawn = draw([Panel("p", (Point(1, 1, "g", "a"),), {"m1": 35.0, "m3": 35.01, "vng": 20.0})], "x", "y")
     labels = {t.text: float(t.get("y", 0)) for t in ElementTree.fromstring(drawn).iter(f"{SVG}text")}
@@ -54,7 +63,9 @@ def test_each_arm_and_each_libraw_algorithm_stand_in_the_torture_picture(tmp_pat
     e = experiment("a", {32: [40.0], 64: [43.0]})
     torture = type(e.evaluations[0])(**{**vars(e.evaluations[0]), "suite": "torture:torture_v2"})
     e = type(e)(**{**vars(e), "evaluations": (*e.evaluations, torture)})
-    marks = places(torture_against_photographs([e], tmp_path))
+    drawn = torture_against_photographs([e], tmp_path)
+    assert "hollow" not in drawn  # two scenes each
+    marks = places(drawn)
     assert len(marks) == 3
     assert marks["a, width 32 → 64: 43.00 dB, torture 43.00 dB"] > marks["vng"]
 

@@ -164,6 +164,7 @@ def test_text_outside_the_marks_of_the_readme_is_kept_and_one_mark_alone_is_refu
         ("origin: measured", "origin: hearsay", "unknown origin"),
         ('version: "5.0"', "version: 5.0", "version is 5.0, not str"),
         ("readme: true", "follows: [v9]", "follows v9"),
+        ("readme: true", "shown: gone_0", "shown names 'gone_0', of which no run is recorded"),
         ("id: v5.0_probe", "id: [", "while parsing"),
     ],
 )
@@ -315,7 +316,7 @@ def test_one_seed_is_called_no_claim_and_three_give_mean_and_spread_over_seeds(r
             assert "1 (no claim)" in row
     text = page(repo)
     row = line_with(text, "| [v5.0_probe_analysis](#v5.0_probe) |")
-    assert "truth:kodak24, xtrans | 40.00 ± 1.00 |" in row
+    assert "truth:kodak24, xtrans | 2 | 40.00 ± 1.00 |" in row
     assert "| 3 |" in row
     assert "seed: 0 | 1 | 2" in text
     write(repo)
@@ -324,7 +325,7 @@ def test_one_seed_is_called_no_claim_and_three_give_mean_and_spread_over_seeds(r
     assert ranked == ["| [v5.0_probe_analysis](docs/EXPERIMENTS.md#v5.0_probe)", "| vng"]
 
 
-def test_runs_that_differ_in_more_than_the_seed_are_arms_beside_the_first(repo):
+def test_runs_that_differ_in_more_than_the_seed_are_arms_and_the_dashboard_shows_the_first_or_the_named(repo):
     path = repo / "docs/experiments/v5.0_probe.yaml"
     for name, width, psnr in (("a0", 60, 40.0), ("a1", 60, 41.0), ("b0", 80, 42.0), ("b1", 80, 42.5)):
         log = write_log(repo, name, int(name[1]), width, gmac_per_megapixel=width / 2)
@@ -334,6 +335,11 @@ def test_runs_that_differ_in_more_than_the_seed_are_arms_beside_the_first(repo):
     assert "| the first arm | 2 | 30 | 180 | 40.50 ± 0.71 |" in text
     assert "| model.width 60 → 80 | 2 | 40 | 180 | 42.25 ± 0.35 (+1.75) |" in text
     assert "40.50 ± 0.71" in line_with(text, "[v5.0_probe_analysis](#v5.0_probe)", "kodak24")  # of the first arm alone
+    path.write_text(path.read_text().replace("readme: true", "readme: true\nshown: b1"))
+    row = "| [v5.0_probe_analysis](#v5.0_probe): model.width 60 → 80 | truth:kodak24, xtrans | 2 | 42.25 ± 0.35 |"
+    assert row in page(repo)
+    write(repo)
+    assert "40.50 ± 0.71" in line_with((repo / "README.md").read_text(), "v5.0_probe_analysis")
 
 
 def test_a_setting_that_an_older_run_did_not_know_is_no_factor(repo):
@@ -367,12 +373,27 @@ def test_a_benchmark_is_shown_from_its_file_and_a_column_that_it_lacks_is_refuse
     text = page(repo)
     assert "| Network | dB | seconds |\n| --- | --- | --- |\n| a | 0 | 1.235 |\n| b | 2 | 3 |" in text
     assert "commit `abababababab`: `python measure.py`" in text
+    (repo / "docs/benchmarks/x.json").write_text(json.dumps(facts | {"models": {"a": {"s": 5}, "b": {"s": 6}}}))
+    path.write_text(HAND + table.replace("  columns", "  rows: models\n  columns").replace("dB: suites.k.db, ", ""))
+    assert "| Network | seconds |\n| --- | --- |\n| a | 5 |\n| b | 6 |" in page(repo)
     path.write_text(HAND + table.replace("k.db", "m.db"))
     with pytest.raises(LedgerError, match=r"x\.json: a row has no suites\.m\.db"):
         page(repo)
     path.write_text(HAND + table.replace("x.json", "y.json"))
     with pytest.raises(LedgerError, match="benchmarks name a file that is not there"):
         page(repo)
+
+
+def test_the_greatest_fall_of_validation_is_recorded_where_there_were_several(repo):
+    path = repo / "docs/experiments/v5.0_probe.yaml"
+    for name, values in (("r0", (30.0, 32.0, 31.5, 31.75)), ("r1", (30.0, 31.0))):
+        log = write_log(repo, name, int(name[1]))
+        rows = [{"kind": "val", "images": n, "psnr_linear_db": value} for n, value in enumerate(values)]
+        (log / "metrics.jsonl").write_text("\n".join(json.dumps(row) for row in [{"kind": "train"}, *rows]))
+        record(path, log, [])
+    first, second = load(repo / "docs/experiments")[0].runs
+    assert (first.greatest_fall_db, second.greatest_fall_db) == (0.5, None)
+    assert "| Greatest fall between validations (dB) |" in page(repo)
 
 
 def test_newer_figures_of_a_model_on_a_suite_replace_older_ones(repo):
@@ -455,7 +476,7 @@ def test_the_files_of_the_real_evaluation_are_read(repo):
     means, spreads, runs = probe.score(probe.suites()["torture:v2", "xtrans"])
     assert (means["psnr_linear_db"], spreads["psnr_linear_db"], [r.seed for r in runs]) == (35.0, 2.0, [0])
     assert "| julia | 37.00 | 34.00 |" in page(repo)
-    assert "| 0.500 ± 0.000 | - | - | - | - | 1 (no claim) |" in line_with(page(repo), "| [v5.0_probe_analysis]")
+    assert "| 0.500" in line_with(page(repo), "| **checkpoints/v4_production/best.pt** |")
 
 
 def test_the_dashboard_has_a_row_for_each_libraw_algorithm_from_the_newest_evaluation_on_most_images(repo):
@@ -469,8 +490,8 @@ def test_the_dashboard_has_a_row_for_each_libraw_algorithm_from_the_newest_evalu
     log = write_log(repo, "v5.10_probe")
     record(later, log, [few])
     record(later, log, [write_evaluation(repo, newer)])
-    assert "| truth:kodak24, xtrans | 33.50 ± 1.23 |" in line_with(page(repo), "| LibRaw vng |")
-    assert "| truth:kodak24, xtrans | 30.00 ± 1.23 |" in line_with(page(repo), "| LibRaw bilinear |")
+    assert "| truth:kodak24, xtrans | 2 | 33.50 ± 1.23 |" in line_with(page(repo), "| LibRaw vng |")
+    assert "| truth:kodak24, xtrans | 2 | 30.00 ± 1.23 |" in line_with(page(repo), "| LibRaw bilinear |")
 
 
 def test_the_dashboard_shows_sharpness_grid_and_ripple_where_they_were_measured(repo):
@@ -479,6 +500,21 @@ def test_the_dashboard_shows_sharpness_grid_and_ripple_where_they_were_measured(
     record(repo / "docs/experiments/v5.0_probe.yaml", write_log(repo), [file])
     row = line_with(page(repo), "| [v5.0_probe_analysis](#v5.0_probe) |")
     assert "| 40.00 | - | - | - | 0.931 | - | 4.56 | - | 0.0123 |" in row
+
+
+def test_the_dashboard_takes_highlights_from_the_hdr_scenes_alone(repo):
+    path, psnrs = repo / "docs/experiments/v5.0_probe.yaml", {"v5.0_probe": [40.0], "vng": [40.0]}
+
+    def rows_with(suite, name, kept):
+        mean = {m: {"psnr_linear_db": 40.0, "highlights_kept": kept, "images": 1} for m in psnrs}
+        record(path, write_log(repo), [write_evaluation(repo, psnrs, suite=suite, name=name, mean=mean, spread={})])
+        found = page(repo).split("## Metrics dashboard")[1].split("## Experiments by date")[0]
+        return sum(f"| {kept} |" in line for line in found.splitlines())
+
+    assert rows_with("torture", "torture_v2", 0.987) == 0
+    assert rows_with("truth", "kodak24", 0.876) == 0
+    assert rows_with("truth", "hdr", 0.765) == 2  # the run's and LibRaw's
+    assert "| Highlights kept on truth:hdr |" in page(repo)
 
 
 def test_the_script_names_stale_pages_with_exit_code_1_then_makes_them(repo):

@@ -127,6 +127,16 @@ def test_other_weights_to_start_from_are_refused_with_both_hashes_and_an_older_r
     check_weights(run, config_again(ledger(), run))
 
 
+def test_released_weights_of_a_run_without_their_hash_are_refused_with_the_commit_that_has_them(repo):
+    write_weights("models/net-s/weights.safetensors")
+    for key, fact in (("start_from", "start_sha256"), ("teacher", "teacher_sha256")):
+        run = a_run(**{key: "net-s"})
+        with pytest.raises(LedgerError, match=rf"{key} net-s: released.*no hash.*commit c0ffee(.|\n)*python r\.py"):
+            check_weights(run, config_again([], run))
+        known = replace(run, **{fact: file_sha256(Path("models/net-s/weights.safetensors"))})
+        check_weights(known, config_again([], known))
+
+
 def test_the_recipe_says_how_data_are_made_where_it_is_there(repo):
     facts = yaml.safe_load(Path("docs/experiments/v5.0_probe.yaml").read_text())
     facts["runs"][0]["command"] = "python scripts/train/probe.py"

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from lincfa.evaluate import evaluate, json_safe, load_model, load_suite, noisy, summarise
+from lincfa.evaluate import evaluate, json_safe, load_model, load_suite, noisy, options_parser, summarise
 from lincfa.provenance import command_line, git_commit
 from lincfa.terminal import table_console
 
@@ -38,18 +38,7 @@ COLUMNS = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", required=True, metavar="MODEL")
-    parser.add_argument("--suite", required=True, metavar="NAME=PATH")
-    parser.add_argument("--cfa", choices=("xtrans", "bayer"), default="xtrans")
-    parser.add_argument("--count", type=int, help="only the first so many scenes")
-    parser.add_argument("--phase", nargs=2, type=int, default=(0, 0), metavar=("DY", "DX"), help="default: 0 0")
-    parser.add_argument("--noise", nargs=2, type=float, metavar=("READ", "SHOT"), help="on white = 1")
-    parser.add_argument("--strength", type=float, default=0.0, help="0 to 1, for networks that are told of noise")
-    parser.add_argument("--keep-samples", action="store_true", help="networks keep the mosaic's own values")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    args = parser.parse_args()
+    args = options_parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     suite, _, path = args.suite.partition("=")
     try:
         models = [load_model(name, args.cfa, args.device, args.strength, args.keep_samples) for name in args.models]

@@ -22,12 +22,16 @@ WIDTH, HEIGHT, LEFT, TOP, GAP, LINE = 400, 300, 60, 50, 170, 18
 
 @dataclass(frozen=True)
 class Point:
-    """group: its entry in the legend; '' is LibRaw, grey, with the text beside. about: a text under the mouse."""
+    """group: its entry in the legend; '' is LibRaw, grey, with the text beside. about: a text under the mouse.
+
+    scenes: how many it was measured on, of each suite; a point of fewer than its panel's largest is hollow.
+    """
 
     x: float
     y: float
     group: str
     about: str
+    scenes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,12 @@ def quality_against_cost(experiments: list[Experiment], root: Path) -> str:
             costs = [_cost(e, runs[0], root) for _, runs in e.arms()]
             kept = len(costs) if len(set(costs)) > 1 else int(e.readme)
             for (text, runs), cost in list(zip(e.arms(), costs, strict=True))[:kept]:
-                y = _value(e, (PHOTOGRAPHS, cfa), runs)
+                y, scenes = _value(e, (PHOTOGRAPHS, cfa), runs)
                 if y is not None and cost is not None:
-                    points.append(Point(cost, y, _name(e), f"{e.id}, {text}: {cost:g} GMAC per MP, {y:.2f} dB"))
-        panels.append(Panel(title, tuple(points), _libraw(experiments, PHOTOGRAPHS, cfa)))
+                    about = f"{e.id}, {text}: {cost:g} GMAC per MP, {y:.2f} dB"
+                    points.append(Point(cost, y, _name(e), about, (scenes,)))
+        levels = {name: value for name, (value, _) in _libraw(experiments, PHOTOGRAPHS, cfa).items()}
+        panels.append(Panel(title, tuple(points), levels))
     return draw(panels, "GMAC per megapixel", f"PSNR on {PHOTOGRAPHS} (dB, linear)", logarithmic=True)
 
 
@@ -62,12 +68,16 @@ def torture_against_photographs(experiments: list[Experiment], root: Path) -> st
     panels = []
     for cfa, title in FAMILIES.items():
         across, up = (_libraw(experiments, suite, cfa) for suite in (PHOTOGRAPHS, TORTURE))
-        points = [Point(across[n], up[n], "", n) for n in across if n in up]
+        points = []
+        for name in (name for name in across if name in up):
+            (x, photographs), (y, scenes) = across[name], up[name]
+            points.append(Point(x, y, "", name, (photographs, scenes)))
         for e in _measured(experiments):
             for text, runs in e.arms():
-                x, y = (_value(e, (suite, cfa), runs) for suite in (PHOTOGRAPHS, TORTURE))
+                (x, photographs), (y, scenes) = (_value(e, (suite, cfa), runs) for suite in (PHOTOGRAPHS, TORTURE))
                 if x is not None and y is not None:
-                    points.append(Point(x, y, _name(e), f"{e.id}, {text}: {x:.2f} dB, torture {y:.2f} dB"))
+                    about = f"{e.id}, {text}: {x:.2f} dB, torture {y:.2f} dB"
+                    points.append(Point(x, y, _name(e), about, (photographs, scenes)))
         panels.append(Panel(title, tuple(points), {}))
     return draw(panels, f"PSNR on {PHOTOGRAPHS} (dB, linear)", f"PSNR on {TORTURE} (dB, linear)")
 
@@ -92,15 +102,18 @@ def draw(panels: list[Panel], x_label: str, y_label: str, *, logarithmic: bool =
     for number, group in enumerate(groups):
         x = LEFT + number % columns * (WIDTH + GAP) / 2
         y = legend_top + number // columns * LINE
-        parts += [_mark(x, y, group, groups, group), _text(x + 10, y + 4, group)]
+        parts += [_mark(x, y, group, groups, group, hollow=False), _text(x + 10, y + 4, group)]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
 def _panel(panel: Panel, groups: list[str], x_label: str, y_label: str, logarithmic: bool) -> list[str]:
     to_x = _scale([p.x for p in panel.points], WIDTH, logarithmic)
     to_y = _scale([*(p.y for p in panel.points), *panel.levels.values()], HEIGHT, False)
+    kinds = sorted({p.scenes for p in panel.points}, reverse=True)
+    numbers = [" and ".join(map(str, scenes)) for scenes in kinds]
+    said = f" (filled: {numbers[0]} scenes; hollow: {', '.join(numbers[1:])})" if len(kinds) > 1 else ""
     parts = [
-        _text(0, -14, panel.title, weight="bold"),
+        _text(0, -14, panel.title + said, weight="bold"),
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="black"/>',
     ]
     for value, x in to_x.ticks():
@@ -119,7 +132,7 @@ def _panel(panel: Panel, groups: list[str], x_label: str, y_label: str, logarith
         labels.append((WIDTH + 4, y, f"{name} {value:.1f}"))
     for p in panel.points:
         x, y = to_x(p.x), HEIGHT - to_y(p.y)
-        parts.append(_mark(x, y, p.group, groups, p.about))
+        parts.append(_mark(x, y, p.group, groups, p.about, hollow=p.scenes != kinds[0]))
         if not p.group:
             labels.append((x + 8, y, p.about))
     below = -math.inf
@@ -161,14 +174,15 @@ def _scale(values: list[float], length: int, logarithmic: bool) -> _Scale:
     return _Scale(low - room, high + room, length, False)
 
 
-def _mark(x: float, y: float, group: str, groups: list[str], about: str) -> str:
+def _mark(x: float, y: float, group: str, groups: list[str], about: str, *, hollow: bool) -> str:
     """Grey diamond of LibRaw; circle, square and triangle of groups in turn once the colours are used up."""
     number = groups.index(group) if group else 0
     colour = COLOURS[number % len(COLOURS)] if group else GREY
     shapes = ("M-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0z", "M-4.5-4.5h9v9h-9z", "M0-6l5.5 10h-11z")
     shape = shapes[number // len(COLOURS) % len(shapes)] if group else "M0-6l6 6-6 6-6-6z"
+    fill, stroke = ("white", colour) if hollow else (colour, "white")
     return (
-        f'<path transform="translate({x:.1f} {y:.1f})" d="{shape}" fill="{colour}" fill-opacity="0.8" stroke="white">'
+        f'<path transform="translate({x:.1f} {y:.1f})" d="{shape}" fill="{fill}" fill-opacity="0.8" stroke="{stroke}">'
         f"<title>{escape(about)}</title></path>"
     )
 
@@ -199,11 +213,16 @@ def _cost(e: Experiment, run: Run, root: Path) -> float | None:
     return json.loads(card.read_text(encoding="utf-8"))["gmac_per_megapixel"] if card.is_file() else None
 
 
-def _value(e: Experiment, key: tuple[str, str], runs: tuple[Run, ...]) -> float | None:
-    value = e.score_of(e.suites().get(key, {}), runs)[0].get(METRIC)
-    return value if is_number(value) else None
+def _value(e: Experiment, key: tuple[str, str], runs: tuple[Run, ...]) -> tuple[float | None, int]:
+    """(mean, number of scenes)."""
+    models = e.suites().get(key, {})
+    value = e.score_of(models, runs)[0].get(METRIC)
+    scenes = min((facts["images"] for facts in e.facts_of(models, runs).values()), default=0)
+    return value if is_number(value) else None, scenes
 
 
-def _libraw(experiments: list[Experiment], suite: str, cfa: str) -> dict[str, float]:
+def _libraw(experiments: list[Experiment], suite: str, cfa: str) -> dict[str, tuple[float, int]]:
+    """name -> (mean, number of scenes)."""
     models = baselines(experiments).get((suite, cfa), {})
-    return {name: facts["mean"][METRIC] for name, facts in models.items() if is_number(facts["mean"].get(METRIC))}
+    known = {name: (facts["mean"].get(METRIC), facts["images"]) for name, facts in models.items()}
+    return {name: found for name, found in known.items() if is_number(found[0])}

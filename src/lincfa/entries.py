@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from lincfa.dashboard import SEED_MARK
 from lincfa.ledger import STATUSES, Benchmark, Experiment
-from lincfa.recordtext import METRICS, cell, count, line, seeds, table
-from lincfa.runfiles import LIBRAW, LedgerError, Run, is_number
+from lincfa.recordtext import METRICS, cell, count, line, rounded, seeds, table
+from lincfa.runfiles import LIBRAW, LedgerError, Run, flatten, is_number
 
 
 def entry(e: Experiment, root: Path) -> str:
@@ -48,14 +47,17 @@ def _prose(e: Experiment, *keys: str) -> list[str]:
 def _runs(runs: tuple[Run, ...]) -> str:
     """Where each run came from and what it cost, its command, and the configuration; where runs differ, all values."""
     head = ("Run", "Seed", "Commit", "Data", "Images", "Seconds", "Device", "Parameters", "Best validation, linear")
+    falls = any(is_number(r.greatest_fall_db) for r in runs)
+    head += ("Greatest fall between validations (dB)",) if falls else ()
     rows = []
     for r in runs:
         data = f"`{r.data['path']}`, sha256 `{str(r.data['sha256'])[:12]}`"
         best = f"{cell('psnr_linear_db', r.best_psnr_linear_db)} dB at {count(r.best_images)} images"
         device = ", ".join(part for part in (r.device, r.machine) if part)
         counts = [count(value) for value in (r.images, r.seconds)]
-        rows.append((r.name, r.seed, _commit(r.commit), data, *counts, device, count(r.parameters), best))
-    configs = [_flatten(r.config) for r in runs]
+        fall = [cell("psnr_linear_db", r.greatest_fall_db)] if falls else []
+        rows.append((r.name, r.seed, _commit(r.commit), data, *counts, device, count(r.parameters), best, *fall))
+    configs = [flatten(r.config) for r in runs]
     keys = dict.fromkeys(key for config in configs for key in config)
     values = {key: " | ".join(dict.fromkeys(str(config.get(key, "(absent)")) for config in configs)) for key in keys}
     lines = "\n".join(f"{key}: {value}" for key, value in values.items())
@@ -121,25 +123,13 @@ def _results(e: Experiment, suite: str, cfa: str, models: dict[str, dict]) -> st
 
 def _benchmark(benchmark: Benchmark, root: Path) -> str:
     """A row for each of the file's, with the columns that the experiment asks for."""
-    found = json.loads((root / benchmark.file).read_text(encoding="utf-8"))
-    rows = [_flatten(row) for row in found["rows"]]
+    found = benchmark.read(root)
     for key in benchmark.columns.values():
-        if not all(key in row for row in rows):
+        if not all(key in row for row in found["rows"]):
             raise LedgerError(f"{benchmark.file}: a row has no {key}")
-    cells = [tuple(_shown(row[key]) for key in benchmark.columns.values()) for row in rows]
+    cells = [tuple(rounded(row[key]) for key in benchmark.columns.values()) for row in found["rows"]]
     source = f"From [`{benchmark.file}`](../{benchmark.file}), commit {_commit(found['commit'])}: `{found['command']}`"
     return f"{table(tuple(benchmark.columns), cells)}\n\n{source}"
-
-
-def _shown(value) -> str:
-    return f"{round(value, 3) + 0.0:g}" if is_number(value) else str(value)  # the sum makes -0 a 0
-
-
-def _flatten(data: dict, prefix: str = "") -> dict:
-    flat: dict = {}
-    for key, value in data.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _commit(commit: str) -> str:

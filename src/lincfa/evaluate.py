@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -201,6 +202,22 @@ def summarise(rows: list[dict]) -> dict:
         if kinds:
             by_type[name] = {k: _over([row for row in own if row["type"] == k], np.mean) for k in kinds}
     return {"mean": mean, "spread": spread, **({"by_type": by_type} if by_type else {})}
+
+
+def options_parser(**settings) -> argparse.ArgumentParser:
+    """Of scripts/utils/evaluate.py, whose recorded commands `rerun` reads too. settings: of the parser."""
+    parser = argparse.ArgumentParser(**settings)
+    parser.add_argument("--models", nargs="+", required=True, metavar="MODEL")
+    parser.add_argument("--suite", required=True, metavar="NAME=PATH")
+    parser.add_argument("--cfa", choices=("xtrans", "bayer"), default="xtrans")
+    parser.add_argument("--count", type=int, help="only the first so many scenes")
+    parser.add_argument("--phase", nargs=2, type=int, default=(0, 0), metavar=("DY", "DX"), help="default: 0 0")
+    parser.add_argument("--noise", nargs=2, type=float, metavar=("READ", "SHOT"), help="on white = 1")
+    parser.add_argument("--strength", type=float, default=0.0, help="0 to 1, for networks that are told of noise")
+    parser.add_argument("--keep-samples", action="store_true", help="networks keep the mosaic's own values")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    return parser
 
 
 def json_safe(value):

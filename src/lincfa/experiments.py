@@ -50,7 +50,7 @@ def render(experiments: list[Experiment], root: Path) -> str:
         "<!-- Made by scripts/utils/experiments.py from docs/experiments/. Do not edit. -->",
         "# Experiments",
         "## Answers",
-        resolve(prose["answers"], experiments),
+        resolve(prose["answers"], experiments, Path(root)),
         "## Status legend",
         table(("Status", "Meaning"), [(f"{mark} {status}", text) for status, (mark, text) in STATUSES.items()]),
         "## Overview",

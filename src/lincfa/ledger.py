@@ -8,9 +8,11 @@ entry may hold typed figures (`reported`), only a measured one may hold runs and
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import statistics
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import yaml
@@ -22,6 +24,7 @@ from lincfa.runfiles import (
     LedgerError,
     Run,
     build,
+    flatten,
     is_number,
     parse_mapping,
     read_evaluation,
@@ -46,18 +49,29 @@ REPORTED = {"suite", "psnr_db", "ssim", "texture", "hdr"}
 class Benchmark:
     """A file of docs/benchmarks whose rows an entry shows.
 
-    file: its path in the repository. columns: heading -> key of a row, dotted where the value lies deeper.
+    file: its path in the repository. columns: heading -> key of a row, dotted where the value lies deeper. rows: the
+    key of the rows: a list, or a mapping from each row's `model` to its other values.
     """
 
     file: str
     columns: dict
+    rows: str = "rows"
+
+    def read(self, root: Path) -> dict:
+        """rows, each a flat mapping, command and commit. root: the repository."""
+        found = json.loads((Path(root) / self.file).read_text(encoding="utf-8"))
+        rows = found[self.rows]
+        if isinstance(rows, dict):
+            rows = [{"model": name} | values for name, values in rows.items()]
+        return found | {"rows": [flatten(row) for row in rows]}
 
 
 @dataclass(frozen=True)
 class Experiment:
     """One file of the ledger.
 
-    headline: the suite that the dashboard and the README quote. follows: ids of the experiments that this one takes up.
+    headline: the suite that the dashboard and the README quote. shown: a run of the arm that the dashboard, and nothing
+    else, shows; None: the first arm. follows: ids of the experiments that this one takes up.
     priority: place among the next experiments. reported: the seed's figures, as it gave them.
     picture: a PNG in docs/, by its path from there. picture_note: what it shows, and the command that made it.
     benchmarks: tables of files in docs/benchmarks, which are the facts where speed is part of the question.
@@ -87,6 +101,7 @@ class Experiment:
     priority: int | None = None
     follows: tuple = ()
     headline: str = "truth:kodak24"
+    shown: str | None = None
     readme: bool = False
     reported: dict | None = None
     runs: tuple = ()
@@ -115,6 +130,10 @@ class Experiment:
 
     def arms(self) -> list[tuple[str, tuple[Run, ...]]]:
         """(what differs from the first arm, its runs): runs that differ in nothing but the seed and their names."""
+        return self._arms
+
+    @cached_property  # a page asks for them some hundred times
+    def _arms(self) -> list[tuple[str, tuple[Run, ...]]]:
         arms: list[tuple[dict, list[Run]]] = []
         for run in self.runs:
             config = {key: value for key, value in _config_now(run).items() if key not in OWN_TO_A_RUN}
@@ -242,6 +261,7 @@ def _parse(text: str, path: Path) -> Experiment:
         "typed figures (reported) are for the seed's entries alone": e.origin == "seed" or e.reported is None,
         f"reported holds other keys than {', '.join(sorted(REPORTED))}": set(e.reported or ()) <= REPORTED,
         f"picture {e.picture!r}: there is no such file in docs": not e.picture or (docs / e.picture).is_file(),
+        f"shown names {e.shown!r}, of which no run is recorded": e.shown in (None, *(r.name for r in e.runs)),
         "benchmarks name a file that is not there": all((docs.parent / b.file).is_file() for b in e.benchmarks),
         "picture and picture_note go together": bool(e.picture) == bool(e.picture_note),
         "a seed entry holds no runs of this project": e.origin == "measured"

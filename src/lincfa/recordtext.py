@@ -17,7 +17,7 @@ METRICS = {
     "phase_ripple": ("Ripple", ".4f"),
 }
 """The columns of the dashboard, with how they are written; other metrics go by their own names."""
-IN_README = ("psnr_linear_db", "psnr_srgb_db", "ssim", "texture", KEPT)
+IN_README = ("psnr_linear_db", "psnr_srgb_db", "ssim", "texture")
 SPREAD_NOTE = "Mean ± spread: over seeds where there are several, else over images. One seed is no ground for a claim."
 
 
@@ -34,6 +34,11 @@ def cell(metric: str, mean, spread=None) -> str:
         return "-"
     form = METRICS.get(metric, ("", ".4g"))[1]
     return f"{mean:{form}}" + (f" ± {spread:{form}}" if is_number(spread) else "")
+
+
+def rounded(value) -> str:
+    """A number with three decimals at most; anything else as it is."""
+    return f"{round(value, 3) + 0.0:g}" if is_number(value) else str(value)  # the sum makes -0 a 0
 
 
 def count(value) -> str:

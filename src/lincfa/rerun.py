@@ -14,9 +14,9 @@ import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lincfa.checkpoint import BEST, CheckpointError, find_weights
+from lincfa.checkpoint import BEST, RELEASED, CheckpointError, find_weights
 from lincfa.config import ConfigError
-from lincfa.evaluate import evaluate, load_model, load_suite, noisy, summarise
+from lincfa.evaluate import evaluate, load_model, load_suite, noisy, options_parser, summarise
 from lincfa.ledger import Experiment
 from lincfa.raw import file_sha256
 from lincfa.recordtext import METRICS
@@ -28,8 +28,8 @@ TOLERANCES = {"psnr_linear_db": 0.1, "psnr_srgb_db": 0.1, "grid_db": 1.0, "ssim"
 RELATIVE_TOLERANCE = 0.05
 """What agrees at least: the first of a metric in its own units, the second of all others, times the recorded value.
 
-Chosen, not measured: on another machine the same seed takes another path, because sums are rounded in another order,
-and a step that shows in the digits of a table should not pass.
+Chosen, not measured: on another machine the same seed takes another path, because sums are rounded in another order.
+0.1 dB is ten steps of a table's last digit: whether a smaller effect is there again, one repeat does not say.
 """
 VALIDATION = "validation"
 WEIGHTS = {"start_from": "start_sha256", "teacher": "teacher_sha256"}
@@ -161,17 +161,24 @@ def check_data(run: Run, config: TrainConfig) -> None:
 
 
 def check_weights(run: Run, config: TrainConfig) -> None:
-    """Raises LedgerError, with both hashes, when weights that the run names are not those that it was trained with.
+    """Raises LedgerError, with both hashes, when weights that the run names are not those that it was trained with; and
+    when they are a released model's, which may have been replaced, and the run is older than the record of hashes.
 
-    Not held to it: a repeat in the place of weights that are not there, which is another file always, and runs that are
-    older than the record of the hashes.
+    Not held to it: a repeat in the place of weights that are not there, which is another file always, and other weights
+    of a run that is older than the hashes.
     """
     for key, fact in WEIGHTS.items():
         name, recorded = getattr(config, key), getattr(run, fact)
-        if recorded is None or name != run.config[key]:
+        if name is None or name != run.config[key]:
             continue
         path = find_weights(name)
-        if (found := file_sha256(path)) != recorded:
+        if recorded is None and path.name == RELEASED:
+            raise LedgerError(
+                f"{key} {name}: released weights may have been replaced since, and no hash is recorded of those that "
+                f"{run.name} was trained with. They are the weights of commit {run.commit}; in a checkout of it this "
+                f"trains the run:\n  {run.command}"
+            )
+        if recorded is not None and (found := file_sha256(path)) != recorded:
             raise LedgerError(
                 f"{key} {path}: other weights lie there now: sha256 {found}, and {run.name} was trained with {recorded}"
             )
@@ -196,22 +203,13 @@ def scores(evaluation: Evaluation, images: int, folder: str, moved: dict[str, st
 
 
 def _options(command: str) -> argparse.Namespace:
-    """Of a command of scripts/utils/evaluate.py, which says what they are."""
+    """Of a command of scripts/utils/evaluate.py. Raises LedgerError for another program's, or an unknown option."""
     program, *words = shlex.split(command)[1:] or [""]
-    parser = argparse.ArgumentParser(exit_on_error=False, add_help=False, allow_abbrev=False)
-    parser.add_argument("--models", nargs="+")
-    parser.add_argument("--suite", default="")
-    for name in ("--cfa", "--json", "--device"):
-        parser.add_argument(name)
-    parser.add_argument("--count", type=int)
-    parser.add_argument("--phase", nargs=2, type=int, default=(0, 0))
-    parser.add_argument("--noise", nargs=2, type=float)
-    parser.add_argument("--strength", type=float, default=0.0)
-    parser.add_argument("--keep-samples", action="store_true")
-    options, unknown = parser.parse_known_args(words)
-    if Path(program).name != "evaluate.py" or unknown:
-        raise LedgerError(f"cannot repeat the command {command!r}")
-    return options
+    if Path(program).name == "evaluate.py":
+        options, unknown = options_parser(allow_abbrev=False).parse_known_args(words)
+        if not unknown:
+            return options
+    raise LedgerError(f"cannot repeat the command {command!r}")
 
 
 def _validation(e: Experiment, run: Run, again: Run) -> list[Figure]:

@@ -9,6 +9,7 @@ import math
 import re
 import statistics
 from dataclasses import MISSING, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -29,6 +30,7 @@ class Run:
     """One training run, from logs/<name>/. What an interrupted or an older run has not written is None.
 
     start_sha256, teacher_sha256: of the weights' files that config's start_from and teacher were read from.
+    greatest_fall_db: of the validation PSNR (linear), from one validation to the next; None with fewer than three.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Run:
     seconds: int | float | None = None
     best_images: int | None = None
     best_psnr_linear_db: int | float | None = None
+    greatest_fall_db: int | float | None = None
 
     @property
     def folder(self) -> str:
@@ -76,11 +79,18 @@ def read_run(log_dir: Path, root: Path) -> Run:
     """The run of logs/<name>/. root: the repository. Raises LedgerError when a fact is missing."""
     config, provenance = (log_dir / f"{name}.yaml" for name in ("config", "provenance"))
     found = parse_mapping(provenance.read_text(encoding="utf-8"), provenance)
+    found |= {"greatest_fall_db": _greatest_fall(log_dir / "metrics.jsonl")}
     found |= {"name": log_dir.name, "config": parse_mapping(config.read_text(encoding="utf-8"), config)}
     run = build(Run, {f.name: _public(found[f.name], root) for f in fields(Run) if f.name in found}, provenance)
     if not {"path", "sha256"} <= set(run.data):
         raise LedgerError(f"{provenance.name}: data needs path and sha256")
     return run
+
+
+def _greatest_fall(metrics: Path) -> float | None:
+    rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()] if metrics.exists() else []
+    found = [row["psnr_linear_db"] for row in rows if row.get("kind") == "val"]
+    return max(before - after for before, after in pairwise(found)) if len(found) > 2 else None
 
 
 def read_evaluation(file: Path, root: Path) -> Evaluation:
@@ -159,6 +169,14 @@ def _public(value: Any, root: Path) -> Any:
     if isinstance(value, str):
         return re.sub(r"(?<![\w./~-])/(?!/)(?:[^\s/'\"]+/)*([^\s/'\"]+)/?", r"\1", value.replace(f"{root}/", ""))
     return value
+
+
+def flatten(data: dict, prefix: str = "") -> dict:
+    """Mappings in a mapping as dotted keys of one."""
+    flat: dict = {}
+    for key, value in data.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def is_number(value: Any) -> bool:

@@ -3,7 +3,7 @@
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/train/experiments/train_lab.py
 
-Two minutes of two CPU cores. Results: docs/EXPERIMENTS.md, v6.0.
+Five minutes of two CPU cores (287 s recorded). Results: docs/EXPERIMENTS.md, v6.0.
 """
 
 import sys

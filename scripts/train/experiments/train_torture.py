@@ -4,7 +4,7 @@
     python scripts/train/experiments/train_torture.py
 
 Arms that forget less (--set ewc=..., frozen=..., optim.lr=..., data.torture_ramp_images=...) and results:
-docs/EXPERIMENTS.md, v6.6 and v6.7.
+docs/EXPERIMENTS.md, v6.6 and v6.8.
 """
 
 import sys
