@@ -226,6 +226,43 @@ def test_a_full_disk_fails_the_file_by_name_and_leaves_no_part_of_it(folder):
     assert files(folder / "out") == []
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_photograph_of_the_same_name_is_never_taken_for_the_one_that_was_developed_before(folder, overwrite):
+    """From two cards, in two runs; the second run of the first is skipped as ever."""
+    for name, level in (("1", 0.2), ("2", 0.4)):
+        (folder / name).mkdir()
+        write_raf(folder / name / "a.RAF", expose(np.full((*SHAPE, 3), level), XTRANS), XTRANS)
+    sources = [[folder / name / "a.RAF"] for name in ("1", "2")]
+    first, second = (plan(source, "out", ".dng") for source in sources)
+    engine = Engine("bilinear")
+    assert [r.outcome for r in run(first, engine)] == ["written"]
+    before = (folder / "out" / "a.dng").read_bytes()
+    (result,) = run(second, engine, overwrite=overwrite)
+    assert result.outcome == "failed"
+    assert f"{os.path.join('2', 'a.RAF')}: {os.path.join('out', 'a.dng')} is there, made from another" in result.text
+    assert (folder / "out" / "a.dng").read_bytes() == before
+    assert [r.outcome for r in run(first, engine, overwrite=overwrite)] == ["written" if overwrite else "skipped"]
+
+
+def test_a_format_that_does_not_say_its_source_is_skipped_with_that_doubt(folder):
+    write_rafs(folder / "in", 1)
+    for _ in range(2):
+        (result,) = run(jobs_of("in"), Engine("bilinear"), format="npy")
+    assert "is there, from this file or another of its name (--overwrite writes it again)" in result.text
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_cameras_dng_where_a_result_would_go_is_kept_and_the_file_fails(folder, overwrite):
+    write_rafs(folder / "in", 1)
+    (folder / "out").mkdir()
+    write_dng("out/00.dng", expose(scene(), RGGB), RGGB)
+    before = (folder / "out" / "00.dng").read_bytes()
+    (result,) = run(plan([folder / "in" / "00.RAF"], "out", ".dng"), Engine("bilinear"), overwrite=overwrite)
+    assert result.outcome == "failed"
+    assert f"{os.path.join('out', '00.dng')} is there and is no result of lincfa; give another -o" in result.text
+    assert (folder / "out" / "00.dng").read_bytes() == before
+
+
 def test_an_old_result_survives_an_overwrite_that_fails(folder, monkeypatch):
     write_rafs(folder / "in", 1)
     (folder / "out").mkdir()
@@ -313,6 +350,37 @@ def test_a_missing_model_is_named_with_where_it_was_sought():
 def test_a_device_that_is_not_there_is_one_clear_error(folder, name):
     with pytest.raises(ValueError, match="--device cuda: not usable here"):
         Engine(name, device="cuda")
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="Metal is there")
+def test_metal_on_another_computer_is_refused_in_few_words():
+    """torch says it in 1200 characters."""
+    with pytest.raises(ValueError, match="--device mps: not usable here") as refused:
+        Engine(device="mps")
+    assert len(str(refused.value)) < 100
+
+
+def test_a_device_that_onnxruntime_lacks_is_refused_at_once_also_where_auto_loads_nothing_yet(folder):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("CUDA is there")
+    with pytest.raises(ValueError, match=r"^--device cuda: onnxruntime has no CUDAExecutionProvider here$"):
+        Engine(engine="onnx", device="cuda")
+
+
+def test_a_model_without_its_weights_is_named_with_their_place(folder):
+    (folder / "models" / "tiny" / "weights.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"\(no models.tiny.weights\.safetensors\)"):
+        Engine("models/tiny")
+    with pytest.raises(CheckpointError, match=r"\(no models.tiny.weights\.safetensors\)"):
+        Engine("tiny")
+
+
+@pytest.mark.parametrize(("asked", "ran"), [("bilinear", "bilinear"), ("ahd", "markesteijn3")])
+def test_libraws_demosaicers_are_named_as_the_command_calls_them_and_by_what_ran(folder, asked, ran):
+    write_rafs(folder / "in", 1)
+    (result,) = run(jobs_of("in"), Engine(asked), format="npy")
+    assert f"  {ran}  " in result.text
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ import pytest
 import rawpy
 from tiny_denoiser import write_denoiser
 
-from lincfa import cli, export
+from lincfa import cli, export, raw
 from lincfa.cfa import XTRANS
+from lincfa.raw import read_raw
 from lincfa.rawwriter import expose, write_raf
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,6 +85,20 @@ def test_by_default_a_dng_lies_beside_its_source_and_is_no_source_itself(lincfa,
     assert (status, out[-1].split(" in ")[0]) == (0, "0 written, 2 skipped, 0 failed")
 
 
+def test_results_of_an_earlier_run_are_no_sources_of_one_into_another_format_or_folder(lincfa, folder):
+    lincfa("demosaic", "in")
+    for options in (["--format", "npy"], ["-o", "out", "--format", "npy"]):
+        status, out, err = lincfa("demosaic", "in", *options)
+        assert (status, err, out[-1].split(" in ")[0]) == (0, [], "2 written, 0 skipped, 0 failed")
+    status, out, err = lincfa("demosaic", "in/*.dng")
+    assert (status, out, err) == (1, [], ["lincfa: nothing to do: there are only results of lincfa"])
+
+
+def test_an_output_that_ends_with_a_slash_is_a_folder(lincfa, folder):
+    assert lincfa("demosaic", "in/a.RAF", "-o", "x.tif/", "--format", "npy")[0] == 0
+    assert [p.name for p in (folder / "x.tif").iterdir()] == ["a.npy"]
+
+
 BEGINNINGS = {"dng": b"II*\0", "tiff": b"II*\0", "exr": b"\x76\x2f\x31\x01", "npy": b"\x93NUMPY", "png": b"\x89PNG"}
 
 
@@ -118,6 +133,10 @@ def test_a_dng_reopened_by_libraw_differs_from_the_npy_by_at_most_a_step(lincfa,
     [
         (["in/a.RAF", "-o", "x.npy", "--format", "dng"], "x.npy: this name says npy, and --format says dng"),
         (["in", "-o", "x.npy"], "x.npy: one file cannot hold 2 results; give a folder"),
+        (["in/a.RAF", "-o", "x.jpg"], "x.jpg: neither a folder nor a file that lincfa writes (.dng .tif "),
+        (["in/a.RAF", "-o", "x.RAF"], "x.RAF: neither a folder nor a file that lincfa writes"),
+        (["in", "-o", "in/a.RAF"], "in/a.RAF: neither a folder nor a file that lincfa writes"),
+        (["in", "-o", "models/tiny/SHA256SUMS"], "models/tiny/SHA256SUMS: neither a folder nor a file"),
         (["in", "--format", "npy", "--render"], "--render makes pictures to look at: tiff or png, not npy"),
         (["in", "--model", "nope"], "nope: neither a checkpoint file nor a released model"),
         (["in", "--strength", "0.5"], "--strength: no released model takes noise away"),
@@ -134,11 +153,42 @@ def test_what_cannot_be_done_is_one_line_and_nothing_is_written(lincfa, folder, 
     assert sorted(folder.rglob("*")) == before
 
 
-@pytest.mark.parametrize("argv", [["--strength", "1.5"], ["--jobs", "0"], ["--format", "gif"], ["--device", "tpu"]])
-def test_options_out_of_range_are_usage_errors(lincfa, argv):
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--strength", "1.5", "1.5 is no number from 0 to 1"),
+        ("--strength", "much", "much is no number from 0 to 1"),
+        ("--strength", "nan", "nan is no number from 0 to 1"),
+        ("--jobs", "0", "0 is no whole number from 1 on"),
+        ("--jobs", "two", "two is no whole number from 1 on"),
+        ("--format", "gif", "invalid choice: 'gif'"),
+        ("--device", "tpu", "invalid choice: 'tpu'"),
+    ],
+)
+def test_options_out_of_range_are_usage_errors_in_words(folder, capsys, option, value, said):
     with pytest.raises(SystemExit) as stopped:
-        lincfa("demosaic", "in", *argv)
+        cli.main(["demosaic", "in", option, value])
     assert stopped.value.code == 2
+    assert f"error: argument {option}: {said}" in capsys.readouterr().err
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--version"])
+    assert (stopped.value.code, capsys.readouterr().out) == (0, f"{export.SOFTWARE}\n")
+
+
+def test_brackets_in_a_files_name_are_no_markup_of_the_progress_bar():
+    with cli._progress() as bar:
+        bar.add_task("[red]x.RAF", total=1)
+        assert bar.columns[0].render(bar.tasks[0]).plain == "[red]x.RAF"
+
+
+def test_an_export_writes_over_nothing(lincfa, folder):
+    Path("x.onnx").write_bytes(b"mine")
+    status, out, err = lincfa("export", "tiny", "--onnx", "x.onnx")
+    assert (status, out, err) == (1, [], ["lincfa: x.onnx: is there already; give another name"])
+    assert Path("x.onnx").read_bytes() == b"mine"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux only")
@@ -172,6 +222,29 @@ def test_info_shows_the_file_and_names_the_bad_one(lincfa, folder):
     rows = [line.split() for line in out if re.fullmatch(r"\s+([RGB]\s+){6}", f"{line} ")]
     assert rows == [row.split() for row in str(XTRANS.shift(2, 1)).split("\n")]
     assert "auto takes tiny" in text
+
+
+def test_info_and_demosaic_take_the_same_inputs_and_say_the_same_of_bad_files(lincfa, folder):
+    (folder / "in" / "c.RAF").write_bytes(b"")
+    (folder / "in" / "d.RAF").write_bytes(b"text" * 99)
+    (folder / "none").mkdir()
+    inputs = ("in", "in/c*.RAF", "none", "gone.RAF", "x*.RAF")
+    status, out, err = lincfa("info", *inputs)
+    assert (status, [line for line in out if not line.startswith(" ")]) == (1, ["in/a.RAF", "in/b.RAF"])
+    assert "lincfa: in/c.RAF: empty file (0 bytes)" in err
+    _, _, said = lincfa("demosaic", *inputs, "-o", "out", "--format", "npy")
+    assert sorted(err) == sorted(said[:-1])  # whose last line lists the failed
+
+
+def test_whatever_a_file_does_to_its_reader_info_names_it_and_shows_the_next(lincfa, monkeypatch):
+    def read(path):
+        if path.name == "a.RAF":
+            raise ZeroDivisionError("division by zero")
+        return read_raw(path)
+
+    monkeypatch.setattr(raw, "read_raw", read)
+    status, out, err = lincfa("info", "in")
+    assert (status, err, out[0]) == (1, ["lincfa: in/a.RAF: ZeroDivisionError: division by zero"], "in/b.RAF")
 
 
 def test_models_lists_each_with_licence_and_cost(lincfa, folder):

@@ -6,7 +6,7 @@ import pytest
 from tiny_release import write_release
 
 from lincfa.cfa import CFA, XTRANS
-from lincfa.describe import camera, draw, frame_lines, model_lines
+from lincfa.describe import camera, draw, failure, frame_lines, model_lines
 from lincfa.evaluate import LIBRAW_MODELS
 from lincfa.raw import read_raw
 from lincfa.rawwriter import expose, write_dng, write_raf
@@ -48,6 +48,24 @@ def test_no_model_is_promised_for_a_pattern_that_none_can_take(tmp_path):
     frame = frame_of(tmp_path / "a.RAF", XTRANS)
     quad = CFA.from_tile(np.kron([[0, 1], [1, 2]], np.ones((2, 2), int)))
     assert dict(frame_lines(replace(frame, cfa=quad)))["model"] == "none: neither X-Trans nor Bayer"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("in/a.RAF: truncated\nat 0"), "truncated"),
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
+        (ValueError(), "ValueError"),
+        (PermissionError(13, "Permission denied", "in/a.RAF"), "cannot read it (Permission denied)"),
+        (OSError(28, "No space left on device"), "cannot write out/a.dng (No space left on device)"),
+    ],
+)
+def test_whatever_went_wrong_is_one_line_that_names_the_file_once(error, said):
+    assert failure(error, Path("in/a.RAF"), Path("out/a.dng")) == f"in/a.RAF: {said}"
+
+
+def test_a_file_that_was_only_to_be_read_is_never_said_to_be_unwritable():
+    assert failure(OSError(5, "Input/output error"), Path("a.RAF")) == "a.RAF: cannot read it (Input/output error)"
 
 
 def test_letters_have_their_colour():

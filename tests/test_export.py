@@ -4,6 +4,7 @@ import json
 import resource
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from io import BytesIO
 
@@ -18,7 +19,7 @@ from PIL import Image, ImageCms, ImageOps
 from lincfa import export
 from lincfa.cfa import RGGB, XTRANS
 from lincfa.color import camera_to_srgb, encode_for_eyes
-from lincfa.export import levels, pictures, tiles
+from lincfa.export import levels, metadata, pictures, tiles
 from lincfa.raw import read_raw
 from lincfa.rawwriter import expose, write_dng, write_raf
 
@@ -89,6 +90,45 @@ def test_a_dng_reopens_in_libraw_with_the_values_of_the_npy_to_half_a_step(tmp_p
     assert (sizes.crop_top_margin, sizes.crop_left_margin, sizes.crop_height, sizes.crop_width) == CROP
     assert sizes.flip == 6
     np.testing.assert_allclose(white_balance / white_balance[1], WHITE_BALANCE, rtol=1e-5)
+
+
+@pytest.mark.parametrize("width", [24, 48, 210, 511, 512])
+def test_a_dng_of_any_width_reopens_in_libraw_with_its_values(tmp_path, frame, width):
+    rgb = np.random.default_rng(width).random((50, width, 3), np.float32)
+    small = replace(frame, mosaic=rgb[..., 1], crop=(0, 0, 50, width))
+    export.write(tmp_path / "a.dng", rgb, small)
+    assert np.abs(reopened(tmp_path / "a.dng")[0] - rgb).max() <= STEP
+
+
+@pytest.mark.parametrize("format", export.FORMATS)
+def test_a_dng_or_tiff_that_lincfa_wrote_is_known_by_its_tags(tmp_path, frame, rgb, format):
+    target = tmp_path / "a.out"
+    export.write(target, rgb, frame, format=format, model="any")
+    assert metadata.is_result(target) == (format in ("dng", "tiff"))
+    with tifffile.TiffFile(target) if format == "dng" else nullcontext() as tiff:
+        expected = tiff.pages[0].tags["OriginalRawFileDigest"].value if tiff else None
+    assert metadata.source_id(target) == expected
+    if format == "dng":
+        assert expected == hashlib.sha256(frame.path.read_bytes()).digest()[:16]
+
+
+def test_a_dng_of_a_frame_from_no_file_is_a_result_that_names_no_source(tmp_path, frame, rgb):
+    export.write(tmp_path / "a.dng", rgb, replace(frame, sha256=""))
+    assert metadata.is_result(tmp_path / "a.dng")
+    assert metadata.source_id(tmp_path / "a.dng") is None
+
+
+def test_a_raw_file_or_a_broken_one_or_none_is_no_result(tmp_path, frame, rgb):
+    export.write(tmp_path / "a.dng", rgb, frame)
+    whole = (tmp_path / "a.dng").read_bytes()
+    write_raf(tmp_path / "a.RAF", expose(np.full((48, 60, 3), 0.2), XTRANS), XTRANS)
+    other = whole.replace(b"lincfa ", b"digiKam")
+    for content in (b"", b"II*\0", whole[:6], whole[:40], b"MM\0*" + whole[4:], b"\0" * 99, other):
+        (tmp_path / "b.dng").write_bytes(content)
+        assert not metadata.is_result(tmp_path / "b.dng")
+        assert metadata.source_id(tmp_path / "b.dng") is None
+    for path in (frame.path, tmp_path / "a.RAF", tmp_path, tmp_path / "missing.dng"):
+        assert not metadata.is_result(path)
 
 
 @pytest.mark.parametrize("phase", [(0, 0), (2, 5)])
@@ -232,6 +272,36 @@ def test_exif_maker_notes_gps_and_rating_of_the_raw_file_are_carried_over(tmp_pa
     assert set(tmp_path.iterdir()) == {*before, target}
 
 
+@pytest.mark.parametrize("format", ["dng", "tiff"])
+def test_an_iso_that_exiv2_does_not_find_is_written_all_the_same(tmp_path, frame, rgb, format):
+    export.write(tmp_path / "a.out", rgb, replace(frame, iso=250.0), format=format)  # as in Canon's CRW
+    assert exif_of(tmp_path / "a.out")["Exif.Photo.ISOSpeedRatings"] == "250"
+    export.write(tmp_path / "a.out", rgb, replace(frame, iso=102400.0, path=tmp_path / "none.CRW"), format=format)
+    assert exif_of(tmp_path / "a.out")["Exif.Photo.ISOSpeedRatings"] == "65535"
+
+
+@pytest.mark.parametrize(("format", "left"), [("dng", {"crs", "xmp"}), ("tiff", {"xmp"})])
+def test_xmp_says_nothing_of_the_sources_pixels_nor_asks_an_upright_tiff_for_a_crop(tmp_path, frame, rgb, format, left):
+    source = tmp_path / "b.dng"
+    source.write_bytes(frame.path.read_bytes())
+    image = exiv2.ImageFactory.open(str(source))
+    image.readMetadata()
+    xmp = image.xmpData()
+    for key, value in {
+        "tiff.Orientation": "6",
+        "tiff.ImageWidth": "4",
+        "crs.HasCrop": "True",
+        "xmp.Rating": "4",
+    }.items():
+        xmp[f"Xmp.{key}"] = value
+    image.setXmpData(xmp)
+    image.writeMetadata()
+    export.write(tmp_path / "a.out", rgb, replace(frame, path=source), format=format)
+    image = exiv2.ImageFactory.open(str(tmp_path / "a.out"))
+    image.readMetadata()
+    assert {datum.groupName() for datum in image.xmpData()} == left
+
+
 def test_a_dng_keeps_the_colour_calibration_of_the_dng_it_came_from(tmp_path, frame, rgb):
     source = tmp_path / "b.dng"
     source.write_bytes(frame.path.read_bytes())
@@ -334,6 +404,7 @@ def test_a_full_disk_leaves_no_file_and_one_clear_line(tmp_path, frame, rgb, for
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
     assert str(target) in str(error.value)
+    assert "File too large" in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -391,6 +462,13 @@ def test_names_in_any_script_are_no_obstacle(tmp_path, frame, rgb, format):
             assert tiff.pages[0].tags["OriginalRawFileName"].value.decode() == "Ночь été.RAF"
 
 
+@pytest.mark.parametrize("format", export.FORMATS)
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path, frame, rgb, format):
+    target = tmp_path / f"{'夜' * 80}{'a' * 11}{export.FORMATS[format]}"  # 255 bytes
+    export.write(target, rgb, frame, format=format)
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_wrong_requests_are_refused_before_anything_is_written(tmp_path, frame, rgb):
     for problem, array, options in (
         ("unknown format 'bmp'", rgb, {"format": "bmp"}),
@@ -407,5 +485,7 @@ def test_an_npy_is_the_array_itself(tmp_path, frame, rgb):
     stored = np.load(tmp_path / "a.npy")
     assert stored.dtype == np.float32
     np.testing.assert_array_equal(stored, rgb)
+    np.save(tmp_path / "numpy.npy", rgb)
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
     (tmp_path / "b").touch()
     assert (tmp_path / "a.npy").stat().st_mode == (tmp_path / "b").stat().st_mode  # others may read it

@@ -1,10 +1,14 @@
 """Which files are taken and where results go: nothing is decoded, so any file will do."""
 
+import hashlib
 import os
+from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
-from lincfa.plan import PlanError, find_sources, plan
+from lincfa.plan import Job, PlanError, check_target, find_sources, plan
 
 
 @pytest.fixture
@@ -19,6 +23,13 @@ def tree(tmp_path, monkeypatch):
             path.touch()
 
     return make
+
+
+def write_result(path, source=b"", software="lincfa 0.1.0"):
+    """A DNG so far as its header goes, made from a file of these bytes."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    identity = (50973, "B", 16, hashlib.sha256(source).digest()[:16], True)
+    tifffile.imwrite(path, np.zeros((1, 1), np.uint8), software=software, metadata=None, extratags=[identity])
 
 
 def found(*inputs):
@@ -76,6 +87,16 @@ def test_a_folder_that_cannot_be_read_is_named_and_its_neighbours_are_taken(tree
     assert complaints == ["in/locked: cannot read this folder (Permission denied)"]
 
 
+def test_a_file_in_a_folder_that_may_not_be_entered_is_not_called_missing(tree, monkeypatch):
+    """os.lstat stands in for the system, since root may enter everything."""
+
+    def locked(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "lstat", locked)
+    assert find_sources(["locked/a.RAF"]) == ([], ["locked/a.RAF: cannot read it (Permission denied)"])
+
+
 def test_a_result_beside_its_source_is_marked_and_in_a_folder_it_is_not(tree):
     tree("in/a.RAF")
     assert targets(["in"]) == {"in/a.RAF": "in/a-lincfa.dng"}
@@ -117,13 +138,46 @@ def test_a_second_run_takes_the_same_files_and_not_the_first_ones_results(tree, 
     tree("in/a.RAF", "in/a.dng", "in/deep/b.dng")
     first = targets(["in"], output)
     assert len(first) == 3
-    tree(*first.values())
+    for name in first.values():
+        write_result(name)
     assert targets(["in"], output) == first
+    assert targets(["in"], "elsewhere", ".tif").keys() == first.keys()
+    assert found("in/**/*.*") == sorted(first)
+
+
+def test_a_result_of_an_earlier_run_does_not_change_the_names_of_the_next(tree):
+    tree("in/a.RAF")
+    write_result("in/developed/a.dng")
+    assert targets(["in"], "in/tiff", ".tif") == {"in/a.RAF": "in/tiff/a.tif"}
+
+
+def test_a_raw_file_that_lies_where_a_result_would_go_is_a_source_of_its_own(tree):
+    tree("in/a.RAF", "in/dng/a.dng")
+    assert targets(["in"], "in/dng") == {"in/a.RAF": "in/dng/a.dng", "in/dng/a.dng": "in/dng/a-lincfa.dng"}
+    with pytest.raises(PlanError, match=r"a\.dng is there and is no result of lincfa; give another -o"):
+        check_target(Job(Path("in/a.RAF"), Path("in/dng/a.dng")))
+
+
+def test_a_link_to_a_raw_file_in_the_output_folder_is_not_dropped(tree):
+    tree("archive/a.dng", "in/x")
+    os.symlink("../archive/a.dng", "in/a.dng")
+    assert targets(["in"], "archive") == {"in/a.dng": "archive/a.dng"}
+
+
+def test_a_dng_that_was_made_from_another_file_is_neither_this_ones_result_nor_replaced(tree):
+    Path("a.RAF").write_bytes(b"this")
+    job = Job(Path("a.RAF"), Path("out/a.dng"))
+    write_result(job.target, b"this")
+    check_target(job)
+    write_result(job.target, b"other")
+    with pytest.raises(PlanError, match=r"a\.dng is there, made from another file"):
+        check_target(job)
 
 
 def test_a_result_is_never_a_source(tree):
-    tree("a.dng", "out/a.dng")
-    assert targets(["a.dng", "out"], "out") == {"a.dng": "out/a.dng"}
+    tree("a.dng")
+    write_result("out/a.dng")
+    assert targets(["a.dng", "out/a.dng"], "out") == {"a.dng": "out/a.dng"}
     assert targets(["a.dng"]) == {"a.dng": "a-lincfa.dng"}
     with pytest.raises(PlanError, match=r"a\.dng: .*over its own source"):
         targets(["a.dng"], "./a.dng")
@@ -134,5 +188,6 @@ def test_an_output_that_ends_like_a_result_is_a_file_unless_it_is_a_folder(tree)
     assert targets(["a.RAF"], "x.dng") == {"a.RAF": "x.dng"}
     assert targets(["a.RAF"], "2026.07") == {"a.RAF": "2026.07/a.dng"}
     assert targets(["a.RAF"], "folder.dng") == {"a.RAF": "folder.dng/a.dng"}
+    assert targets(["a.RAF"], "new.dng/") == {"a.RAF": "new.dng/a.dng"}
     with pytest.raises(PlanError, match=r"x\.dng: one file cannot hold 2 results"):
         targets(["a.RAF", "b.RAF"], "x.dng")

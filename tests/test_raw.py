@@ -1,5 +1,6 @@
 """The raw reader and LibRaw's demosaicers, against files of known content."""
 
+import errno
 import hashlib
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 import rawpy
 import tifffile
 
-from lincfa.cfa import RGGB, XTRANS
+from lincfa import raw
+from lincfa.cfa import CFA, RGGB, XTRANS
 from lincfa.data.torture import torture_scene
 from lincfa.metrics import psnr
 from lincfa.raw import RawError, algorithm_that_runs, demosaic_file, demosaic_mosaic, read_raw
@@ -99,6 +101,65 @@ def test_a_picture_without_a_cfa_is_refused(tmp_path):
     tifffile.imwrite(path, np.zeros((64, 64, 3), np.uint16), photometric=34892, extratags=tags, metadata=None)
     with pytest.raises(RawError, match=r"linear\.dng"):
         read_raw(path)
+
+
+def small_dng(path, cfa=RGGB, changes=(), **options):
+    """A 48 x 60 CFA DNG with other values of some tags."""
+    write_dng(path, random_adu(shape=(48, 60)), cfa, **options)
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        for tag, value in dict(changes).items():
+            tiff.pages[0].tags[tag].overwrite(value)
+    return path
+
+
+def test_a_monochrome_camera_is_refused_as_one_without_a_cfa(tmp_path):
+    """As Leica's Monochrom writes: LinearRaw of one sample, which LibRaw gives as flat, with colours beyond its own."""
+    path = small_dng(tmp_path / "mono.dng", changes={"PhotometricInterpretation": 34892})
+    with rawpy.imread(str(path)) as file:
+        assert (file.raw_type, file.num_colors) == (rawpy.RawType.Flat, 1)
+    with pytest.raises(RawError, match=r"mono\.dng: no colour filter array"):
+        read_raw(path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "colors"), [((0, 1, 1, 6), "G/R/W"), ((3, 4, 4, 5), "C/M/Y"), ((0, 1, 3, 2), "B/C/G/R")]
+)
+def test_a_dng_of_other_colours_than_red_green_and_blue_is_refused(tmp_path, pattern, colors):
+    path = small_dng(tmp_path / "a.dng", changes={"CFAPattern": bytes(pattern), "CFAPlaneColor": bytes(pattern[1:])})
+    with pytest.raises(RawError, match=rf"a\.dng: colours {colors}: only red-green-blue CFAs are supported"):
+        read_raw(path)
+
+
+@pytest.mark.parametrize("phase", [(0, 0), (0, 1), (1, 0), (1, 1), (2, 3), (3, 2)])
+def test_a_quad_dng_is_refused_for_what_it_is_in_any_phase(tmp_path, phase):
+    """LibRaw takes its 4 x 4 pattern for one of 2 columns, in some phases with all three colours."""
+    quad = CFA.from_tile(np.kron([[0, 1], [1, 2]], np.ones((2, 2), int))).shift(*phase)
+    with pytest.raises(RawError, match=r"a\.dng: its CFA repeats every 4 x 4: neither X-Trans nor Bayer"):
+        read_raw(small_dng(tmp_path / "a.dng", quad))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_read_the_mirrored_ones_too(tmp_path, orientation):
+    assert read_raw(small_dng(tmp_path / "a.dng", orientation=orientation)).orientation == orientation
+
+
+@pytest.mark.parametrize("matrix", [(1, 0) * 9, (0, 1) * 9, (1, 1) * 9, (1, 2) * 2])
+def test_a_file_with_a_damaged_colour_matrix_is_one_of_unknown_colours(tmp_path, matrix):
+    assert read_raw(small_dng(tmp_path / "a.dng", changes={"ColorMatrix1": matrix})).xyz_to_camera is None
+
+
+@pytest.mark.parametrize(("text", "iso"), [("200", 200), ("0 400", None), ("3/0", None), ("", None), ("fast", None)])
+def test_an_iso_that_is_no_number_is_as_good_as_none(text, iso):
+    assert raw._number({"Exif.Photo.ISOSpeedRatings": text}, "Exif.Photo.ISOSpeedRatings") == iso
+
+
+def test_a_full_temporary_folder_is_named_as_such(monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(raw, "write_dng", full)
+    with pytest.raises(RawError, match=r"LibRaw's temporary file in .* \(No space left on device\)"):
+        demosaic_mosaic(np.zeros((48, 60), np.float32), RGGB, "linear")
 
 
 def smooth_scene(shape=SHAPE):

@@ -22,13 +22,13 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 ORDER = [
     "cfa",
-    "color config noise plan provenance released runtime runfiles recordtext terminal doctables",
+    "color config noise provenance released runtime runfiles recordtext terminal doctables",
     "rawwriter metrics losses models.unet models.packed models.denoising models.srgb models.growth models",
     "raw",
     "checkpoint data data.augment data.torture_patterns data.torture data.manifest data.health data.sharpness "
     "data.hard data.workers data.build data.dataset data.scenes data.demo data infer blend "
     "export.levels export.tiles export.pictures export.metadata export.dng export.images export",
-    "describe evaluate adaptive figures compare comparepage robustness robustness.scenes robustness.mtf "
+    "plan describe evaluate adaptive figures compare comparepage robustness robustness.scenes robustness.mtf "
     "robustness.probes robustness.report benchmark",
     "trainconfig ledger runlog adversary terms trainstate answers charts dashboard entries experiments release",
     "portable portable.graph portable.precision portable.session portable.parity portable.quality "

@@ -22,4 +22,5 @@ def test_the_samples_of_each_colour_are_described_and_their_distance_from_the_tr
 def test_a_dataset_that_is_not_there_is_one_line(tmp_path, run_script):
     status, _, err = run_script("utils/sample_statistics.py", tmp_path / "gone")
     assert status == 1
-    assert err.startswith("sample_statistics: ") and "gone" in err
+    assert err.startswith("sample_statistics: ")
+    assert "gone" in err

@@ -20,11 +20,11 @@ import torch
 
 from lincfa import export
 from lincfa.checkpoint import load_weights
-from lincfa.describe import FAMILIES, camera, megapixels, noise_text
+from lincfa.describe import FAMILIES, camera, failure, megapixels, noise_text
 from lincfa.evaluate import LIBRAW_MODELS
 from lincfa.infer import Demosaicer
 from lincfa.noise import Noise, estimate_noise
-from lincfa.plan import Job
+from lincfa.plan import Job, check_source, check_target
 from lincfa.raw import RawError, RawFrame, demosaic_frame, read_raw
 from lincfa.released import model_for, released_models
 from lincfa.runtime import pick_device
@@ -74,7 +74,7 @@ class Engine:
         if strength and model == AUTO and not any(m.takes_noise for m in released_models().values()):
             raise ValueError("--strength: no released model takes noise away")
         self.model, self.engine, self.strength = model, engine, strength
-        self.device = device if engine == "onnx" else _usable(pick_device(device))
+        self.device = _usable_by_onnx(device) if engine == "onnx" else _usable(pick_device(device))
         self._networks: dict[str, _Network] = {}
         self.turn = nullcontext() if model in LIBRAW_MODELS else threading.Lock()
         if model not in (AUTO, *LIBRAW_MODELS):
@@ -104,7 +104,8 @@ class Engine:
             rows, columns = frame.cfa.period
             raise RawError(f"{frame.path}: its CFA repeats every {rows} x {columns}: neither X-Trans nor Bayer")
         if self.model in LIBRAW_MODELS:
-            return demosaic_frame(frame, LIBRAW_MODELS[self.model])
+            rgb, ran = demosaic_frame(frame, LIBRAW_MODELS[self.model])
+            return rgb, next(name for name, algorithm in LIBRAW_MODELS.items() if algorithm == ran)
         name = self.model if self.model != AUTO else _auto(family, self.strength > 0)
         network = self._network(name)
         if network.family != family:
@@ -134,9 +135,9 @@ def run(
 ) -> Iterator[Result]:
     """Do the jobs, and yield a result for each as it ends, whatever happens to it.
 
-    format, render: see lincfa.export. A target that is there is skipped unless overwrite. threads: files in work at a
-    time, 1 has no overlap; None for the engine's `files_at_a_time`. watch(job, tiles done, tiles) is called from the
-    threads while the network works.
+    format, render: see lincfa.export. A target that is there is skipped unless overwrite, but fails where it is
+    nothing to replace (lincfa.plan.check_target). threads: files in work at a time, 1 has no overlap; None for the
+    engine's `files_at_a_time`. watch(job, tiles done, tiles) is called from the threads while the network works.
     When the caller stops (Ctrl-C, or no longer asks), files in work end at their next tile or with a whole result.
     """
     stop = threading.Event()
@@ -145,7 +146,7 @@ def run(
         try:
             return _demosaic(job, engine, format, render, overwrite, stop, watch)
         except Exception as error:  # whatever a file does to a decoder or a driver, the others go on
-            return Result(job, "failed", f"{job.source}: {_reason(error, job)}")
+            return Result(job, "failed", failure(error, job.source, job.target))
 
     pool = ThreadPoolExecutor(threads or engine.files_at_a_time, thread_name_prefix="lincfa")
     try:
@@ -162,8 +163,13 @@ def run(
 def _demosaic(
     job: Job, engine: Engine, format: str, render: bool, overwrite: bool, stop: threading.Event, watch: Callable
 ) -> Result:
-    if job.target.exists() and not overwrite:
-        return Result(job, "skipped", f"{job.source}: skipped, {job.target} is there (--overwrite writes it again)")
+    check_source(job.source)
+    if job.target.exists():
+        check_target(job)
+        if not overwrite:
+            whose = "" if format == "dng" else ", from this file or another of its name"
+            text = f"{job.source}: skipped, {job.target} is there{whose} (--overwrite writes it again)"
+            return Result(job, "skipped", text)
 
     def progress(done: int, total: int) -> None:
         if stop.is_set():
@@ -171,7 +177,6 @@ def _demosaic(
         watch(job, done, total)
 
     started = time.perf_counter()
-    _check_file(job.source)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     frame = read_raw(job.source)
     noise = engine.noise(frame)
@@ -214,7 +219,16 @@ def _load_onnx(name: str, device: str) -> _Network:
     return _Network(network.family, Demosaicer(network, tile_px=network.tile_px), network.label)
 
 
+def _usable_by_onnx(device: str) -> str:
+    from lincfa.portable import session
+
+    session.providers(device)  # raises OnnxError; a network that auto takes is loaded later
+    return device
+
+
 def _usable(device: str) -> str:
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise ValueError(f"--device {device}: not usable here (torch finds no Metal, which is Apple's)")
     try:
         torch.empty(1, device=device)
     except (AssertionError, RuntimeError) as error:  # torch without CUDA asserts
@@ -233,19 +247,3 @@ def _auto(family: str, denoise: bool) -> str:
 
 def _no_strength(name: str) -> ValueError:
     return ValueError(f"--strength: model {name} takes no noise away; `lincfa models` says which ones do")
-
-
-def _check_file(path: Path) -> None:
-    """Say what LibRaw would call broken. Raises OSError where it cannot be read."""
-    with open(path, "rb") as file:
-        if not file.read(1):
-            raise RawError(f"{path}: empty file (0 bytes)")
-
-
-def _reason(error: Exception, job: Job) -> str:
-    if isinstance(error, OSError):
-        failed = "cannot read it" if error.filename == str(job.source) else f"cannot write {job.target}"
-        return f"{failed} ({error.strerror or error})"
-    text = (str(error).splitlines() or [""])[0].removeprefix(f"{job.source}: ")
-    known = isinstance(error, ValueError) and text
-    return text if known else f"{type(error).__name__}{': ' if text else ''}{text}"

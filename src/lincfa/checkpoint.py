@@ -82,7 +82,7 @@ def find_weights(name, root: Path = Path()) -> Path:
 
     Raises CheckpointError when it is none of these.
     """
-    released = root / "models" / name / RELEASED
+    released = (Path(name) if Path(name).is_dir() else root / "models" / name) / RELEASED
     for path in (Path(name), Path(name) / RELEASED, *(place / name / RELEASED for place in model_places(root))):
         if path.is_file():
             return path

@@ -13,11 +13,14 @@ import argparse
 import os
 import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 
 # Only what is quick is imported here: torch and LibRaw take a second, and --help needs neither.
 OUTPUT_FORMATS = {".dng": "dng", ".tif": "tiff", ".tiff": "tiff", ".exr": "exr", ".npy": "npy", ".png": "png"}
+OTHER_PICTURES = {".jpg", ".jpeg", ".webp", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".bmp", ".gif", ".psd"}
+"""Who types one means a file, which is not written, and not a folder of that name."""
 INTERRUPTED = 130
 """What shells report for a program that Ctrl-C ended."""
 
@@ -30,10 +33,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return args.command(args)
     except KeyboardInterrupt:
-        print("lincfa: stopped; results written so far are whole", file=sys.stderr)
+        _complain("stopped; results written so far are whole")
         return INTERRUPTED
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        print(f"lincfa: {error}", file=sys.stderr)
+        _complain(error)
         return 1
 
 
@@ -41,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lincfa", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"lincfa {version('lincfa')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("demosaic", help="raw files to full-colour files", description=demosaic.__doc__)
     command.add_argument("inputs", nargs="+", metavar="IN", help="raw files, folders (searched deep), quoted patterns")
@@ -74,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--engine", default="torch", choices=("torch", "onnx"), help="what runs the network")
     command.set_defaults(command=demosaic)
     command = commands.add_parser("info", help="camera, CFA, levels, noise of raw files", description=info.__doc__)
-    command.add_argument("files", nargs="+", metavar="FILE")
+    command.add_argument("inputs", nargs="+", metavar="IN", help="as for demosaic")
     command.set_defaults(command=info)
     command = commands.add_parser("models", help="the released models", description=models.__doc__)
     command.set_defaults(command=models)
@@ -98,8 +102,8 @@ def demosaic(args: argparse.Namespace) -> int:
         raise ValueError(f"--render makes pictures to look at: tiff or png, not {format}")
     sources, complaints = find_sources(args.inputs)
     jobs = plan(sources, args.output, suffix)
-    for complaint in complaints:
-        print(f"lincfa: {complaint}", file=sys.stderr)
+    for complaint in complaints or ([] if jobs else ["nothing to do: there are only results of lincfa"]):
+        _complain(complaint)
     if not jobs:
         return 1
     from lincfa.batch import Engine, run
@@ -119,7 +123,7 @@ def demosaic(args: argparse.Namespace) -> int:
             for result in finished:
                 results.append(result)
                 if result.outcome == "failed":
-                    print(f"lincfa: {result.text}", file=sys.stderr)
+                    _complain(result.text)
                 else:
                     print(result.text, flush=True)  # also into a file or a pipe that somebody watches
                 bar.advance(files)
@@ -128,23 +132,30 @@ def demosaic(args: argparse.Namespace) -> int:
         summary = ", ".join(f"{len(found)} {outcome}" for outcome, found in count.items())
         print(f"{summary} in {time.perf_counter() - started:.1f} s")
     if len(count["failed"]) > 1:
-        print(f"lincfa: failed: {' '.join(str(r.job.source) for r in count['failed'])}", file=sys.stderr)
+        _complain(f"failed: {' '.join(str(r.job.source) for r in count['failed'])}")
     return 1 if count["failed"] or complaints else 0
 
 
 def info(args: argparse.Namespace) -> int:
     """What is known of raw files: camera, CFA, levels, white balance, noise, and the model that auto takes."""
-    from lincfa.describe import frame_lines
-    from lincfa.raw import RawError, read_raw
+    from lincfa.describe import failure, frame_lines
+    from lincfa.plan import check_source, find_sources
+    from lincfa.raw import read_raw
 
-    status = 0
+    sources, complaints = find_sources(args.inputs)
+    for complaint in complaints:
+        _complain(complaint)
+    status = 1 if complaints else 0
     with _libraw_is_quiet():
-        for path in args.files:
+        for path in sources:
             try:
-                _show(path, frame_lines(read_raw(path)))
-            except RawError as error:
-                print(f"lincfa: {error}", file=sys.stderr)
+                check_source(path)
+                lines = frame_lines(read_raw(path))
+            except Exception as error:  # whatever a file does to a decoder, the others are shown
+                _complain(failure(error, path))
                 status = 1
+            else:
+                _show(str(path), lines)
     return status
 
 
@@ -164,6 +175,8 @@ def models(args: argparse.Namespace) -> int:
 def export(args: argparse.Namespace) -> int:
     """Write a network as an ONNX file, or as a package for darktable's neural models, and say what it loses against
     torch. See docs/export.md."""
+    if args.onnx and os.path.isfile(args.onnx):
+        raise ValueError(f"{args.onnx}: is there already; give another name")
     from lincfa.checkpoint import load_weights
     from lincfa.portable.darktable import package
     from lincfa.portable.graph import metadata, save, to_onnx
@@ -196,13 +209,22 @@ def export(args: argparse.Namespace) -> int:
 
 
 def _format(output: str | None, format: str | None) -> tuple[str, str]:
-    """(format, suffix of the results). Raises ValueError where a file's name and --format disagree."""
-    suffix = Path(output or "").suffix.lower()
-    named = OUTPUT_FORMATS.get(suffix) if output and not Path(output).is_dir() else None
-    if named and format not in (None, named):
-        raise ValueError(f"{output}: this name says {named}, and --format says {format}")
-    if named:
-        return named, suffix
+    """(format, suffix of the results). Raises ValueError where a file's name and --format disagree, and for an output
+    that is no folder and not called like a result."""
+    from lincfa.plan import RAW_SUFFIXES, names_folder
+
+    if output and not names_folder(output):
+        suffix = Path(output).suffix.lower()
+        named = OUTPUT_FORMATS.get(suffix)
+        if named and format not in (None, named):
+            raise ValueError(f"{output}: this name says {named}, and --format says {format}")
+        if named:
+            return named, suffix
+        if os.path.lexists(output) or suffix in OTHER_PICTURES | RAW_SUFFIXES:
+            raise ValueError(
+                f"{output}: neither a folder nor a file that lincfa writes ({' '.join(OUTPUT_FORMATS)}); "
+                "the name of a new folder may end in /"
+            )
     format = format or "dng"
     return format, next(s for s, f in OUTPUT_FORMATS.items() if f == format)
 
@@ -225,7 +247,7 @@ def _progress():
 
     console = Console(file=sys.stdout)  # also while a library is kept from printing there
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # names of files may have brackets
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -253,17 +275,21 @@ def _libraw_is_quiet():
 
 
 def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
+    with suppress(ValueError):
+        if 0 <= float(text) <= 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text} is no number from 0 to 1")
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
+    with suppress(ValueError):
+        if int(text) >= 1:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 on")
+
+
+def _complain(text: object) -> None:
+    print(f"lincfa: {text}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,20 @@ def model_lines(model: Released) -> Lines:
     ]
 
 
+def failure(error: Exception, source: Path, target: Path | None = None) -> str:
+    """One line that names a source and what went wrong with it, whatever it did to a decoder, a driver or a disk.
+
+    target: what was to be written, if anything; an OSError that does not name the source is then laid to it.
+    """
+    text = (str(error).splitlines() or [""])[0].removeprefix(f"{source}: ")
+    if isinstance(error, OSError):
+        failed = f"cannot write {target}" if target and error.filename != str(source) else "cannot read it"
+        text = f"{failed} ({error.strerror or error})"
+    elif not (isinstance(error, ValueError) and text):
+        text = f"{type(error).__name__}{': ' if text else ''}{text}"
+    return f"{source}: {text}"
+
+
 def camera(frame: RawFrame) -> str:
     """Maker and model, the maker's name once."""
     make, model = frame.make.strip(), frame.model.strip()

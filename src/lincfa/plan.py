@@ -1,4 +1,8 @@
-"""Which files to demosaic and where each result goes. Paths only: nothing is decoded."""
+"""Which files to demosaic and where each result goes.
+
+Nothing is decoded. Paths count, and where a result could pass for a raw file or a raw file for a result, what the
+file's header says of who made it and from what.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from lincfa.export.metadata import is_result, source_id
+from lincfa.raw import file_sha256
 
 RAW_SUFFIXES = frozenset(
     {".3fr", ".ari", ".arw", ".bay", ".cap", ".cr2", ".cr3", ".crw", ".dcr", ".dcs", ".dng", ".drf", ".erf", ".fff"}
@@ -21,7 +28,7 @@ MARK = "-lincfa"
 
 
 class PlanError(ValueError):
-    """Inputs and output that do not go together."""
+    """Inputs and output that do not go together; the message names the file."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +43,20 @@ def find_sources(inputs: Sequence[str]) -> tuple[list[Path], list[str]]:
     """(files, complaints): what the inputs stand for, each file once, and a line for each input that gives nothing.
 
     An input is a file, a folder (searched deep for RAW_SUFFIXES, hidden files left out) or a pattern such as
-    '2026/**/*.RAF', for shells that do not expand it.
+    '2026/**/*.RAF', for shells that do not expand it. Results of lincfa are left out of folders and patterns.
     """
     files, complaints = [], []
     for name in inputs:
-        found = [name] if os.path.lexists(name) else sorted(glob.glob(name, recursive=True))
+        named = os.path.lexists(name)
+        found = [name] if named else sorted(glob.glob(name, recursive=True))
         if not found:
-            complaints.append(f"{name}: no such file or folder")
+            complaints.append(f"{name}: {_why_nothing(name)}")
         for path in map(Path, found):
-            if path.is_dir():
+            if os.path.isdir(path):
                 raws, troubles = _search(path)
                 files += raws
                 complaints += troubles or ([] if raws else [f"{path}: no raw files in this folder"])
-            else:
+            elif named or not is_result(path):
                 files.append(path)
     return list({file.resolve(): file for file in reversed(files)}.values())[::-1], complaints
 
@@ -59,7 +67,7 @@ def plan(sources: Sequence[Path], output: str | None, suffix: str) -> list[Job]:
     output: None (beside the source, named NAME-lincfa), a folder (NAME), or for a single source a file, told by its
     own suffix. suffix: of the results, with its dot. Sources whose names meet in one folder are told apart by their
     suffix, then by their folder, then by a hash of their path: the names depend on the set of sources only.
-    A source that is itself the result of another one (of an earlier run) is left out.
+    A source that is itself the result of another one (of an earlier run) is left out; a raw file never is.
     Raises PlanError for a file as the output of several sources, or of itself.
     """
     if output is not None and _is_file(output, suffix):
@@ -70,11 +78,54 @@ def plan(sources: Sequence[Path], output: str | None, suffix: str) -> list[Job]:
         return [Job(source, Path(output)) for source in sources]
     targets = _distinct({source: _folder_and_mark(source, output) for source in sources}, suffix)
     places = {target.resolve() for target in targets.values()}
-    return [Job(source, target) for source, target in targets.items() if source.resolve() not in places]
+    left_out = {source for source in targets if source.resolve() in places and _may_be_result(source)}
+    return [Job(source, target) for source, target in targets.items() if source not in left_out]
+
+
+def check_source(path: Path) -> None:
+    """Find what LibRaw would call broken. Raises PlanError for an empty file, OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        if not file.read(1):
+            raise PlanError(f"{path}: empty file (0 bytes)")
+
+
+def check_target(job: Job) -> None:
+    """Of a target that is there: that it may pass for the job's result, and be replaced.
+
+    Raises PlanError for a raw file, and for a DNG that says it was made from another file (lincfa.export.metadata);
+    other formats do not say. OSError where the source cannot be read.
+    """
+    if not _may_be_result(job.target):
+        raise PlanError(f"{job.target} is there and is no result of lincfa; give another -o")
+    made_from = source_id(job.target)
+    if made_from and not bytes.fromhex(file_sha256(job.source)).startswith(made_from):
+        raise PlanError(
+            f"{job.target} is there, made from another file (or this one was changed since); "
+            "move it away, or give another -o"
+        )
+
+
+def names_folder(output: str) -> bool:
+    """Whether an output is a folder whatever it is called: it is there, or ends with a slash."""
+    return os.path.isdir(output) or output.endswith(("/", os.sep))
+
+
+def _may_be_result(path: Path) -> bool:
+    return path.suffix.lower() not in RAW_SUFFIXES or is_result(path)
+
+
+def _why_nothing(name: str) -> str:
+    try:
+        os.lstat(name)
+    except PermissionError as error:
+        return f"cannot read it ({error.strerror})"
+    except (OSError, ValueError):  # a name that no file can have
+        pass
+    return "no such file or folder"
 
 
 def _search(folder: Path) -> tuple[list[Path], list[str]]:
-    """Raw files of a folder in order, and a line for each folder that could not be read."""
+    """Raw files of a folder in order, no results, and a line for each folder that could not be read."""
     found, troubles = [], []
 
     def complain(error: OSError) -> None:
@@ -82,17 +133,15 @@ def _search(folder: Path) -> tuple[list[Path], list[str]]:
 
     for place, folders, names in os.walk(folder, onerror=complain):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(place, name)
-            for name in sorted(names)
-            if not name.startswith(".") and Path(name).suffix.lower() in RAW_SUFFIXES
-        ]
+        raws = (name for name in sorted(names) if Path(name).suffix.lower() in RAW_SUFFIXES)
+        paths = [Path(place, name) for name in raws if not name.startswith(".")]
+        found += [path for path in paths if not is_result(path)]
     return found, troubles
 
 
 def _is_file(output: str, suffix: str) -> bool:
     """Whether an output names a file: it ends like a result and is no folder."""
-    return not os.path.isdir(output) and Path(output).suffix.lower() == suffix
+    return not names_folder(output) and Path(output).suffix.lower() == suffix
 
 
 def _folder_and_mark(source: Path, output: str | None) -> tuple[Path, str]:

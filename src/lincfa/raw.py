@@ -6,8 +6,12 @@ Linear means: black = 0, white = 1 in every channel, nothing clamped on either s
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import exiv2
@@ -15,6 +19,7 @@ import numpy as np
 import rawpy
 
 from lincfa.cfa import CFA, LETTERS, UnknownCFAError
+from lincfa.color import camera_to_srgb_matrix
 from lincfa.rawwriter import XYZ_TO_LINEAR_SRGB, write_dng
 
 ALGORITHMS = {
@@ -30,8 +35,10 @@ ALGORITHMS = {
 """LibRaw has one number for Markesteijn 1-pass (X-Trans) and PPG (Bayer), and one for 3-pass and AHD."""
 MIN_LIBRAW_SIDE = 520
 """Markesteijn refuses sides under 512; the rest is room for a period."""
-FLIP_TO_ORIENTATION = {0: 1, 3: 3, 5: 8, 6: 6}
+FLIP_TO_ORIENTATION = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}
 """LibRaw's flip -> EXIF orientation."""
+FILTERS = dict(zip("0123456", "RGBCMYW", strict=True))
+"""The colours of EXIF's and DNG's CFAPattern."""
 
 exiv2.LogMsg.setLevel(exiv2.LogMsg.Level.mute)
 
@@ -79,6 +86,8 @@ def read_raw(path) -> RawFrame:
     """
     path = Path(path)
     with open_raw(path) as raw:
+        tags = _exif(path)
+        _refuse_what_libraw_misreads(tags, path)
         cfa, photosite = _cfa(raw, path)
         adu = raw.raw_image_visible.copy()
         sizes = raw.sizes
@@ -90,7 +99,6 @@ def read_raw(path) -> RawFrame:
         if not white > black.max():
             raise RawError(f"{path}: white level {white:g} is not above black level {black.max():g}")
     mosaic = _scaled(adu, black[photosite], white)
-    tags = _exif(path)
     crop = (sizes.crop_top_margin - sizes.top_margin, sizes.crop_left_margin - sizes.left_margin)
     crop = (*crop, sizes.crop_height, sizes.crop_width) if sizes.crop_height else (0, 0, *mosaic.shape)
     return RawFrame(
@@ -106,7 +114,7 @@ def read_raw(path) -> RawFrame:
         crop=crop,
         orientation=FLIP_TO_ORIENTATION.get(sizes.flip, 1),
         pixel_aspect=float(sizes.pixel_aspect),
-        iso=iso or _number(tags, "Exif.Photo.ISOSpeedRatings", "Exif.Image.ISOSpeedRatings"),
+        iso=iso if 0 < iso < np.inf else _number(tags, "Exif.Photo.ISOSpeedRatings", "Exif.Image.ISOSpeedRatings"),
         make=tags.get("Exif.Image.Make", ""),
         model=tags.get("Exif.Image.Model", ""),
     )
@@ -170,15 +178,19 @@ def demosaic_mosaic(
     adu = np.clip(np.rint(padded * (scale * (white - black)) + black), 0, 65535).astype(np.uint16)
     with tempfile.TemporaryDirectory(prefix="lincfa-") as folder:
         path = Path(folder) / "frame.dng"
-        write_dng(
-            path,
-            adu,
-            cfa.shift(-top, -left),
-            black=black,
-            white=white,
-            white_balance=white_balance,
-            xyz_to_camera=xyz_to_camera,
-        )
+        try:
+            write_dng(
+                path,
+                adu,
+                cfa.shift(-top, -left),
+                black=black,
+                white=white,
+                white_balance=white_balance,
+                xyz_to_camera=xyz_to_camera,
+            )
+        except OSError as error:  # which a caller would take for one of its own files
+            reason = f"cannot write LibRaw's temporary file in {tempfile.gettempdir()} ({error.strerror or error})"
+            raise RawError(reason) from error
         rgb = _run_libraw(read_raw(path), algorithm)
     return rgb[top : top + height, left : left + width] / np.float32(scale), name
 
@@ -221,18 +233,37 @@ def open_raw(path: Path) -> rawpy.RawPy:
     return raw
 
 
+def _refuse_what_libraw_misreads(tags: dict[str, str], path: Path) -> None:
+    """LibRaw takes any three colours of a DNG's CFA for red, green and blue, and folds any pattern but X-Trans into two
+    columns, so what the DNG itself says about them goes before."""
+    if "Exif.Image.DNGVersion" not in tags:
+        return
+    for key in (key for key in tags if re.fullmatch(r"Exif\.(Sub)?Image\d*\.CFAPattern", key)):
+        colors = {FILTERS.get(n, "?") for n in tags[key].split()}
+        if not colors <= set("RGB"):
+            raise _wrong_colors(path, colors)
+        period = tags.get(key.replace("Pattern", "RepeatPatternDim"), "2 2").split()  # rows, columns
+        if period[1:] != ["2"] and period != ["6", "6"]:
+            raise RawError(f"{path}: its CFA repeats every {' x '.join(period)}: neither X-Trans nor Bayer")
+
+
+def _wrong_colors(path: Path, colors: Iterable[str]) -> RawError:
+    return RawError(f"{path}: colours {'/'.join(sorted(colors))}: only red-green-blue CFAs are supported")
+
+
 def _cfa(raw: rawpy.RawPy, path: Path) -> tuple[CFA, np.ndarray]:
     """The CFA of the visible area, and one period of LibRaw's own colour numbers (1 and 3 may both be green).
 
     LibRaw colours photosites by a periodic rule, so a corner of the frame shows all of it.
     """
-    if raw.raw_type != rawpy.RawType.Flat or raw.raw_image is None or raw.raw_pattern is None:
+    flat = raw.raw_type == rawpy.RawType.Flat and raw.raw_image is not None and raw.raw_pattern is not None
+    if not flat or raw.num_colors == 1:
         raise RawError(f"{path}: no colour filter array (Foveon, monochrome or already demosaiced)")
     letters = raw.color_desc.decode()
     corner = raw.raw_colors_visible[:48, :48]
-    used = sorted({letters[i] for i in np.unique(corner)})
-    if used != ["B", "G", "R"]:
-        raise RawError(f"{path}: colours {'/'.join(used)}: only red-green-blue CFAs are supported")
+    used = {letters[i] for i in np.unique(corner)}
+    if used != set("RGB"):
+        raise _wrong_colors(path, used)
     try:
         cfa = CFA.from_colors(np.array([LETTERS.find(c) for c in letters])[corner])
     except UnknownCFAError as error:
@@ -301,18 +332,25 @@ def _white_balance(raw: rawpy.RawPy) -> tuple[np.ndarray, str]:
     return np.ones(3), "unit"
 
 
-def _known_matrix(matrix: np.ndarray) -> np.ndarray | None:
-    return np.asarray(matrix, np.float64) if np.any(matrix) else None
+def _known_matrix(matrix) -> np.ndarray | None:
+    """None for LibRaw's zeros, and for a damaged file's matrix that no colour could be computed with."""
+    try:
+        camera_to_srgb_matrix(matrix)
+    except ValueError:
+        return None
+    return np.asarray(matrix, np.float64)
 
 
 def _dng_matrix(tags: dict[str, str]) -> np.ndarray | None:
-    """A DNG's own XYZ-to-camera matrix, the one for D65 (illuminant 21) if it has two."""
+    """A DNG's own XYZ-to-camera matrix, the one for D65 (illuminant 21) if it has two; None where both are damaged."""
     numbers = [n for n in ("2", "1") if f"Exif.Image.ColorMatrix{n}" in tags]
     numbers.sort(key=lambda n: tags.get(f"Exif.Image.CalibrationIlluminant{n}") != "21")
     for n in numbers:
-        values = [float(a) / float(b) for a, b in (v.split("/") for v in tags[f"Exif.Image.ColorMatrix{n}"].split())]
-        if len(values) == 9:
-            return np.array(values).reshape(3, 3)
+        with suppress(ValueError, ZeroDivisionError):
+            values = [float(Fraction(v)) for v in tags[f"Exif.Image.ColorMatrix{n}"].split()]
+            matrix = _known_matrix(np.reshape(values, (3, 3)))
+            if matrix is not None:
+                return matrix
     return None
 
 
@@ -327,8 +365,13 @@ def _exif(path: Path) -> dict[str, str]:
 
 
 def _number(tags: dict[str, str], *keys: str) -> float | None:
-    values = [float(tags[k].split()[0]) for k in keys if tags.get(k)]
-    return next((v for v in values if v > 0), None)
+    """The first of the tags that is a number above 0."""
+    for key in keys:
+        with suppress(ValueError, ZeroDivisionError):
+            value = float(Fraction(tags.get(key, "").partition(" ")[0]))
+            if value > 0:
+                return value
+    return None
 
 
 def _reason(error: Exception) -> str:

@@ -113,8 +113,9 @@ def write_dng(
         (272, "s", 0, "simulated sensor", True),
         (274, "H", 1, orientation, True),
     ]
+    buffer = io.BytesIO()  # to a file tifffile writes by tofile, whose OSError does not say that a disk is full
     tifffile.imwrite(
-        path,
+        buffer,
         np.asarray(adu, np.uint16),
         photometric=32803,
         rowsperstrip=adu.shape[0],
@@ -122,6 +123,7 @@ def write_dng(
         metadata=None,
         extratags=tags,
     )
+    Path(path).write_bytes(buffer.getbuffer())
 
 
 def _rationals(values, denominator: int) -> tuple[int, ...]:

@@ -76,7 +76,7 @@ def write(
         "png": write_png,
     }
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
+    temporary = path.with_name(f".{uuid.uuid4().hex}{FORMATS[format]}")  # short: path's name may be as long as may be
     try:
         writers[format](temporary, rgb, frame, to_ascii(f"{software} ({model})" if model else software))
         temporary.replace(path)

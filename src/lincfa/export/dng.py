@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 
 from lincfa.export.levels import BLACK, WHITE, linear_to_code
-from lincfa.export.metadata import carry_over
+from lincfa.export.metadata import ORIGINAL_RAW_FILE_DIGEST, carry_over
 from lincfa.export.pictures import camera_matrix, preview
 from lincfa.export.tiles import append_tiles, placeholder, to_ascii
 from lincfa.raw import RawFrame
@@ -55,7 +55,7 @@ def write_linear_dng(path, rgb: np.ndarray, frame: RawFrame, software: str, nois
             software=False,
             extratags=_image_tags(frame),
         )
-    carry_over(frame.path, path, crop=frame.crop, dng=True)
+    carry_over(frame, path, size=frame.crop[2:], dng=True)
     append_tiles(path, lambda tiff: tiff.pages[0].pages[0], rgb, _lossless_jpeg)
 
 
@@ -65,6 +65,7 @@ def _lossless_jpeg(tile: np.ndarray) -> bytes:
 
 def _camera_tags(frame: RawFrame, software: str, noise_reduction: float) -> list[tuple]:
     source = frame.path.name.encode("utf-8", "replace")
+    identity = bytes.fromhex(frame.sha256)[:16]
     return [
         (50706, "B", 4, bytes((1, 4, 0, 0)), True),  # DNGVersion
         (50707, "B", 4, bytes((1, 1, 0, 0)), True),  # DNGBackwardVersion: nothing here needs a newer reader
@@ -80,6 +81,7 @@ def _camera_tags(frame: RawFrame, software: str, noise_reduction: float) -> list
         (50935, "2I", 1, _rationals([noise_reduction]), True),  # NoiseReductionApplied: 0 none, 1 the ideal amount
         (50966, "s", 0, software, True),  # PreviewApplicationName
         (50970, "I", 1, 2, True),  # PreviewColorSpace: sRGB
+        *([(ORIGINAL_RAW_FILE_DIGEST, "B", 16, identity, True)] if identity else []),  # of the source, by its sha256
         (51110, "I", 1, 1, True),  # DefaultBlackRender: none is subtracted to please
     ]
 

@@ -75,8 +75,10 @@ def write_exr(path, rgb: np.ndarray, frame: RawFrame, software: str) -> None:
 
 def write_npy(path, rgb: np.ndarray, frame: RawFrame, software: str) -> None:
     """[H, W, 3] float32 as it is: linear camera RGB, unbalanced, neither cropped nor turned."""
+    rgb = np.ascontiguousarray(rgb, np.float32)
     with open(path, "wb") as file:
-        np.save(file, rgb.astype(np.float32, copy=False))
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(rgb))
+        file.write(rgb.data)  # np.save writes by tofile, whose OSError does not say that the disk is full
 
 
 def _srgb_profile() -> bytes:
@@ -99,7 +101,7 @@ def _write_tiff(path, picture: np.ndarray, frame: RawFrame, **options) -> None:
             extratags=names,
             **options,
         )
-    carry_over(frame.path, path, crop=(0, 0, *picture.shape[:2]), dng=False)
+    carry_over(frame, path, size=picture.shape[:2], dng=False)
     append_tiles(path, lambda tiff: tiff.pages[0], picture, _deflate)
 
 

@@ -13,16 +13,18 @@ import numpy as np
 import tifffile
 
 TILE_PX = 512
+"""The most. A tile is no wider than the image: LibRaw (0.22.2) takes the rest of its row for the next row."""
 
 
 def placeholder(shape: tuple[int, int], **options) -> dict:
     """tifffile's arguments for a page of [height, width] tiles of 16-bit RGB that `append_tiles` fills."""
-    count = -(-shape[0] // TILE_PX) * -(-shape[1] // TILE_PX)
+    side = max(16, min(TILE_PX, shape[1] // 16 * 16))  # a multiple of 16, by TIFF 6.0
+    count = -(-shape[0] // side) * -(-shape[1] // side)
     return options | {
         "data": iter([b"\0"] * count),
         "shape": (*shape, 3),
         "dtype": np.uint16,
-        "tile": (TILE_PX, TILE_PX),
+        "tile": (side, side),
         "planarconfig": "contig",
         "metadata": None,
     }
@@ -33,17 +35,19 @@ def append_tiles(path, page_of: Callable, image: np.ndarray, encode: Callable[[n
 
     Metadata can be written before, while the file is small: EXIF programs write all of it anew.
     page_of: tifffile.TiffFile -> the page. image: [H, W, 3]; the page may be higher, and its last rows are zeros then.
-    encode: a tile [512, 512, 3] -> its bytes; called from several threads. Raises OSError.
+    encode: a tile [n, n, 3] -> its bytes; called from several threads. Raises OSError.
     """
     with tifffile.TiffFile(path) as tiff:
-        rows = page_of(tiff).imagelength
-    corners = itertools.product(range(0, rows, TILE_PX), range(0, image.shape[1], TILE_PX))
+        rows, side = page_of(tiff).imagelength, page_of(tiff).tilewidth
+    corners = itertools.product(range(0, rows, side), range(0, image.shape[1], side))
     offsets, lengths = [], []
     threads = os.cpu_count() or 1
     with (
         ThreadPoolExecutor(threads) as pool,
         open(path, "ab") as file,
-        closing(_in_order(pool, lambda corner: encode(_tile(image, *corner)), corners, ahead=2 * threads)) as tiles,
+        closing(
+            _in_order(pool, lambda corner: encode(_tile(image, *corner, side)), corners, ahead=2 * threads)
+        ) as tiles,
     ):
         for encoded in tiles:
             file.write(b"\0" * (file.tell() % 2))  # offsets are even, by TIFF 6.0
@@ -74,7 +78,7 @@ def _in_order(pool: ThreadPoolExecutor, make: Callable, items: Iterable, ahead: 
             future.cancel()
 
 
-def _tile(image: np.ndarray, y: int, x: int) -> np.ndarray:
+def _tile(image: np.ndarray, y: int, x: int, side: int) -> np.ndarray:
     """Extended by zeros to a whole one."""
-    tile = image[y : y + TILE_PX, x : x + TILE_PX]
-    return np.pad(tile, [(0, TILE_PX - n) for n in tile.shape[:2]] + [(0, 0)])
+    tile = image[y : y + side, x : x + side]
+    return np.pad(tile, [(0, side - n) for n in tile.shape[:2]] + [(0, 0)])

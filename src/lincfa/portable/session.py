@@ -47,7 +47,7 @@ class OnnxNetwork(nn.Module):
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # its warnings are about how it places nodes
         try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=_providers(device))
+            self._session = onnxruntime.InferenceSession(content, options, providers=providers(device))
         except Exception as error:  # of onnxruntime's own kinds, which have no base
             raise OnnxError(f"{where}: {' '.join(str(error).split())}") from error
         facts = self._session.get_modelmeta().custom_metadata_map
@@ -69,7 +69,7 @@ class OnnxNetwork(nn.Module):
         return torch.from_numpy(self._session.run(None, inputs)[0])
 
 
-def _providers(device: str) -> list[str]:
+def providers(device: str) -> list[str]:
     there = onnxruntime.get_available_providers()
     if device == "auto":
         return [p for p in (PROVIDERS["cuda"], PROVIDERS["cpu"]) if p in there]
