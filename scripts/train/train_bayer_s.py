@@ -1,12 +1,11 @@
-"""bayer-s: a packed network for Bayer, all phases, within 35 GMAC per megapixel (33.7), on photographs.
+"""bayer-s: a packed network for Bayer, all phases, within 35 GMAC per megapixel (33.9), on photographs.
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_bayer_s.py --data data/photographs
 
-Half an hour of two CPU cores with bfloat16; the same command again continues. The released weights came in two steps,
-of which the second began with the first one's (commands and commits: models/bayer-s/README.md; docs/EXPERIMENTS.md,
-v5.4 and v5.8).
+An hour and a half of one CPU core with bfloat16; the same command again continues. Half of its cost goes into blocks on
+cells of 4 x 4, which see twice as far (docs/EXPERIMENTS.md, v5.11 and v6.21). Results: models/bayer-s/README.md.
 """
 
 import sys
@@ -19,9 +18,9 @@ CONFIG = replace(
     PACKED,
     name="bayer-s",
     checkpoint_folder="bayer-s",
-    images=320_000,
-    model=PACKED.model | {"family": "bayer", "width": 48, "blocks": 3},
-    data=replace(PACKED.data, family="bayer"),
+    images=560_000,
+    model=PACKED.model | {"family": "bayer", "width": 32, "blocks": 2, "coarse_blocks": 3, "coarse_width": 80},
+    data=replace(PACKED.data, family="bayer", first_share=0.85),
 )
 
 if __name__ == "__main__":

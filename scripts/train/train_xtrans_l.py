@@ -1,12 +1,12 @@
-"""xtrans-l: a packed network for X-Trans within 250 GMAC per megapixel (132), grown from xtrans-s.
+"""xtrans-l: a packed network for X-Trans within 250 GMAC per megapixel (203), grown from xtrans-s.
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_xtrans_l.py --data data/photographs
 
-A patch costs three times xtrans-s's, whose weights it begins with (lincfa.models.growth); the same command again
-continues. The released weights were trained on in a second step: models/xtrans-l/README.md, docs/EXPERIMENTS.md, v5.7
-and v5.9.
+A patch costs four and a half times xtrans-s's, whose weights it begins with (lincfa.models.growth); the same command
+again continues. The released weights grew in two steps, by way of 112 channels and 5 blocks: models/xtrans-l/README.md,
+docs/EXPERIMENTS.md, v5.7, v5.9 and v5.12.
 """
 
 import sys
@@ -19,12 +19,11 @@ CONFIG = replace(
     PACKED,
     name="xtrans-l",
     checkpoint_folder="xtrans-l",
-    images=80_000,
-    model=PACKED.model | {"family": "xtrans", "width": 112, "blocks": 5},
-    data=replace(PACKED.data, first_patch_px=None, first_share=0.0),
+    images=208_000,
+    model=PACKED.model | {"family": "xtrans", "width": 128, "blocks": 6},
+    data=replace(PACKED.data, first_share=0.85),
     optim=replace(PACKED.optim, lr=1e-3),
     start_from="xtrans-s",
-    validate_every_images=16_000,
 )
 
 if __name__ == "__main__":
