@@ -5,7 +5,7 @@
     python scripts/train/train_bayer_s.py --data data/photographs
 
 An hour and a half of one CPU core with bfloat16; the same command again continues. Half of its cost goes into blocks on
-cells of 4 x 4, which see twice as far (docs/EXPERIMENTS.md, v5.11 and v6.21). Results: models/bayer-s/README.md.
+cells of 4 x 4, which see twice as far (docs/EXPERIMENTS.md, v5.11). Results: models/bayer-s/README.md.
 """
 
 import sys
