@@ -371,7 +371,7 @@ def test_a_benchmark_is_shown_from_its_file_and_a_column_that_it_lacks_is_refuse
     table = "benchmarks:\n- file: docs/benchmarks/x.json\n  columns: {Network: model, dB: suites.k.db, seconds: s}\n"
     path.write_text(HAND + table)
     text = page(repo)
-    assert "| Network | dB | seconds |\n| --- | --- | --- |\n| a | 0 | 1.235 |\n| b | 2 | 3 |" in text
+    assert "| Network | dB | seconds |\n| --- | --- | --- |\n| a | -0.0001 | 1.235 |\n| b | 2 | 3 |" in text
     assert "commit `abababababab`: `python measure.py`" in text
     (repo / "docs/benchmarks/x.json").write_text(json.dumps(facts | {"models": {"a": {"s": 5}, "b": {"s": 6}}}))
     path.write_text(HAND + table.replace("  columns", "  rows: models\n  columns").replace("dB: suites.k.db, ", ""))

@@ -37,8 +37,12 @@ def cell(metric: str, mean, spread=None) -> str:
 
 
 def rounded(value) -> str:
-    """A number with three decimals at most; anything else as it is."""
-    return f"{round(value, 3) + 0.0:g}" if is_number(value) else str(value)  # the sum makes -0 a 0
+    """A number with three decimals, or two digits where it is small; 0 below 1e-6. Anything else as it is."""
+    if not is_number(value):
+        return str(value)
+    if abs(value) < 1e-6:
+        return "0"
+    return f"{round(value, 3):g}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
 def count(value) -> str:
