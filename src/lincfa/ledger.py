@@ -217,8 +217,8 @@ def baselines(experiments: list[Experiment]) -> dict[tuple[str, str], dict[str, 
 def record(path: Path, log_dir: Path, evaluation_files: list[Path]) -> Experiment:
     """Write the facts of one run into docs/experiments/<id>.yaml; what people wrote there stays byte for byte.
 
-    log_dir: logs/<name>, with config.yaml and provenance.yaml; an earlier run of that name is replaced, so each seed
-    takes one call. evaluation_files: JSON of scripts/utils/evaluate.py; a model's newest figures for a suite win.
+    log_dir: logs/<name>, with config.yaml and provenance.yaml; an earlier run of that name is replaced in its place, so
+    each seed takes one call. evaluation_files: JSON of scripts/utils/evaluate.py; a model's newest figures for a suite win.
     Raises LedgerError, and writes nothing, when a file lacks a fact or no evaluation holds the run's model.
     """
     path = Path(path).resolve()
@@ -226,7 +226,7 @@ def record(path: Path, log_dir: Path, evaluation_files: list[Path]) -> Experimen
     text = path.read_text(encoding="utf-8")
     old = _parse(text, path)
     run = read_run(Path(log_dir).resolve(), root)
-    runs = [*(r for r in old.runs if r.name != run.name), run]
+    runs = list({r.name: r for r in (*old.runs, run)}.values())
     evaluations = list(old.evaluations)
     added = [read_evaluation(Path(file).resolve(), root) for file in evaluation_files]
     for new in added:
