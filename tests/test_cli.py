@@ -290,7 +290,12 @@ def test_ctrl_c_ends_with_130_and_whole_files_only(folder):
         (folder / "in" / f"{i:02d}.RAF").write_bytes(content)
     command = [sys.executable, "-m", "lincfa.cli", "demosaic", "in", "-o", "out", "--format", "npy"]
     command += ["--model", "markesteijn3"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so
+    try:  # would what it starts
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
         process.stdout.readline()  # one is done
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=120)
