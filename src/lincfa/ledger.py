@@ -218,7 +218,8 @@ def record(path: Path, log_dir: Path, evaluation_files: list[Path]) -> Experimen
     """Write the facts of one run into docs/experiments/<id>.yaml; what people wrote there stays byte for byte.
 
     log_dir: logs/<name>, with config.yaml and provenance.yaml; an earlier run of that name is replaced in its place, so
-    each seed takes one call. evaluation_files: JSON of scripts/utils/evaluate.py; a model's newest figures for a suite win.
+    each seed takes one call. evaluation_files: JSON of scripts/utils/evaluate.py; a model's newest figures for a suite
+    win.
     Raises LedgerError, and writes nothing, when a file lacks a fact or no evaluation holds the run's model.
     """
     path = Path(path).resolve()
