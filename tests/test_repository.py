@@ -30,7 +30,7 @@ ORDER = [
     "export.levels export.tiles export.pictures export.metadata export.dng export.images export",
     "plan describe evaluate adaptive figures compare comparepage robustness robustness.scenes robustness.mtf "
     "robustness.probes robustness.report benchmark",
-    "trainconfig ledger runlog adversary terms trainstate answers charts dashboard entries experiments release",
+    "trainconfig ledger runlog adversary optim terms trainstate answers charts dashboard entries experiments release",
     "portable portable.graph portable.precision portable.session portable.parity portable.quality "
     "portable.darktable_convert portable.darktable_demo portable.darktable",
     "train rerun",

@@ -41,7 +41,8 @@ class DataConfig:
 @dataclass(frozen=True)
 class OptimConfig:
     """AdamW (Loshchilov and Hutter 2019): linear warm-up, then cosine to last_lr_share of lr. clip_norm: of the
-    gradient. ema_halflife_images: of the weights' average, shortened to a tenth of what was seen at the start."""
+    gradient. ema_halflife_images: of the weights' average, shortened to a tenth of what was seen at the start.
+    muon: kernels whose names begin so ('blocks', 'head') are updated by Muon instead (lincfa.optim.MuonAndAdamW)."""
 
     lr: float = 1e-3
     last_lr_share: float = 0.01
@@ -50,6 +51,7 @@ class OptimConfig:
     betas: tuple[float, float] = (0.9, 0.999)
     clip_norm: float = 1.0
     ema_halflife_images: int = 8000
+    muon: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ PACKED = TrainConfig(
         hard_fraction=0.25,
         augment=AugmentConfig(phases=False, exposure_ev=(-1.0, 0.5), camera_share=0.5, camera_crosstalk=(-0.3, 0.3)),
     ),
-    optim=OptimConfig(lr=2e-3, warmup_images=3200),
+    optim=OptimConfig(lr=2e-3, warmup_images=3200, muon=("head", "blocks", "down", "coarse", "up", "tail")),
     precision="bf16",
     channels_last=True,
     validate_every_images=32_000,

@@ -13,6 +13,7 @@ from lincfa.checkpoint import BEST, STATE, find_weights, load_state, load_weight
 from lincfa.config import difference, to_dict
 from lincfa.models import build
 from lincfa.models.growth import grow
+from lincfa.optim import optimizer_of
 from lincfa.provenance import git_commit
 from lincfa.raw import file_sha256
 from lincfa.terms import extra_terms
@@ -38,12 +39,9 @@ class TrainState:
         self.network.to(device, memory_format=layout)
         self._frozen_modules = self._freeze(config.frozen)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        optim = config.optim
-        trained = [p for p in self.network.parameters() if p.requires_grad]
-        decay = [p for p in trained if p.ndim > 1]
-        other = [p for p in trained if p.ndim <= 1]
-        groups = [{"params": decay, "weight_decay": optim.weight_decay}, {"params": other, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas)
+        self.optimizer = optimizer_of(self.network, config.optim)
+        if config.optim.muon and config.precision == "fp16":
+            raise TrainingError("optim.muon is for fp32 and bf16: fp16's scaler does not see its gradients")
         self.scaler = torch.amp.GradScaler(device.split(":")[0], enabled=config.precision == "fp16")
         self.terms = extra_terms(config, self.network, device, root)
         self.images, self.seconds, self.best = 0, 0.0, {"psnr_linear_db": -math.inf, "images": 0}

@@ -1,0 +1,66 @@
+"""The optimizers of training."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim import AdamW, Muon
+
+from lincfa.trainconfig import OptimConfig, TrainingError
+
+
+def optimizer_of(network: nn.Module, config: OptimConfig) -> AdamW | MuonAndAdamW:
+    """For what is to be trained of a network. Raises TrainingError where config.muon names none of it."""
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    kernels = [p for name, p in trained.items() if p.ndim > 1 and name.startswith(config.muon)]
+    if config.muon and not kernels:
+        raise TrainingError(f"optim.muon: no kernel's name begins with {' or '.join(config.muon)}")
+    others = [p for name, p in trained.items() if p.ndim > 1 and not name.startswith(config.muon)]
+    vectors = [p for p in trained.values() if p.ndim <= 1]
+    groups = [{"params": others, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    adamw = AdamW(groups, lr=config.lr, betas=config.betas)
+    return MuonAndAdamW(kernels, adamw, config) if kernels else adamw
+
+
+class MuonAndAdamW:
+    """Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) for kernels, AdamW for the other weights.
+
+    Muon's step is its momentum with all singular values set to 1: what the gradient seldom asks for is learnt as fast
+    as what it always does. A kernel is the matrix of its outputs by all the inputs that each of them sees. Steps are
+    scaled to the size of AdamW's (Liu et al. 2025, arXiv:2502.16982), so that one learning rate serves both.
+
+    kernels: parameters of 2 dimensions or more, in channels_last or contiguous memory; they are updated where they lie.
+    Used as a torch optimizer is.
+    """
+
+    def __init__(self, kernels: list[nn.Parameter], adamw: AdamW, config: OptimConfig) -> None:
+        self._kernels, self._adamw = kernels, adamw
+        self._matrices = [_matrix(kernel.detach(), kernel) for kernel in kernels]
+        self._muon = Muon(
+            self._matrices, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
+        )
+        self.param_groups = self._muon.param_groups + adamw.param_groups
+
+    def step(self) -> None:
+        for matrix, kernel in zip(self._matrices, self._kernels, strict=True):
+            matrix.grad = None if kernel.grad is None else _matrix(kernel.grad, kernel)
+        self._muon.step()
+        self._adamw.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for kernel in self._kernels:
+            kernel.grad = None
+        self._adamw.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict:
+        return {"muon": self._muon.state_dict(), "adamw": self._adamw.state_dict()}
+
+    def load_state_dict(self, state: dict) -> None:
+        self._muon.load_state_dict(state["muon"])
+        self._adamw.load_state_dict(state["adamw"])
+        self.param_groups = self._muon.param_groups + self._adamw.param_groups
+
+
+def _matrix(values: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """values [out, in, ...] -> [out, all others], in the order in which the kernel lies in memory: a view of it."""
+    return (values if kernel.is_contiguous() else values.movedim(1, -1)).flatten(1)

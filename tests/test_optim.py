@@ -1,0 +1,87 @@
+"""Muon on convolutions is torch's Muon on the matrices that they are, wherever in memory they lie."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lincfa.optim import optimizer_of
+from lincfa.trainconfig import OptimConfig, TrainingError
+
+CONFIG = OptimConfig(lr=1e-2, weight_decay=0.1, muon=("inner",))
+
+
+def named():
+    torch.manual_seed(0)
+    first, inner = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+    return nn.ModuleDict({"first": first, "inner": inner, "last": nn.Conv2d(8, 3, 1)})
+
+
+def forward(net, x):
+    for part in net.values():
+        x = part(x)
+    return x
+
+
+def steps(net, optimizer, count, first=0):
+    for number in range(first, first + count):
+        x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(number))
+        F.mse_loss(forward(net, x), x).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_kernel_moves_as_its_matrix_does_under_torchs_muon(layout):
+    net = named().to(memory_format=layout)
+    matrix = nn.Parameter(net["inner"].weight.detach().flatten(1).clone())
+    muon = torch.optim.Muon([matrix], lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    optimizer = optimizer_of(net, CONFIG)
+    for number in range(3):
+        x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(number))
+        F.mse_loss(forward(net, x), x).backward()
+        matrix.grad = net["inner"].weight.grad.flatten(1).clone()
+        muon.step()
+        optimizer.step()
+        optimizer.zero_grad()
+        assert net["inner"].weight.grad is None
+    # Muon works in bfloat16, where the order of a sum counts: 1 % of a step of 0.2 lr sqrt(72).
+    moved = (net["inner"].weight.detach().flatten(1) - matrix.detach()).abs().max()
+    assert moved < 3 * 0.01 * 0.2 * 1e-2 * 72**0.5
+    assert net["inner"].weight.is_contiguous(memory_format=layout)
+
+
+def test_the_other_weights_move_as_under_adamw():
+    """The inner kernel is held in both, so that the gradients of the others are the same."""
+    nets = named(), named()
+    optimizers = optimizer_of(nets[0], CONFIG), optimizer_of(nets[1], OptimConfig(lr=1e-2, weight_decay=0.1))
+    kept = nets[0]["inner"].weight.detach().clone()
+    for number in range(3):
+        for net, optimizer in zip(nets, optimizers, strict=True):
+            steps(net, optimizer, 1, number)
+            with torch.no_grad():
+                net["inner"].weight.copy_(kept)
+    for name in ("first.weight", "first.bias", "inner.bias", "last.weight", "last.bias"):
+        assert torch.equal(nets[0].state_dict()[name], nets[1].state_dict()[name]), name
+
+
+def test_a_state_that_was_kept_goes_on_as_if_nothing_had_happened():
+    net = named()
+    optimizer = optimizer_of(net, CONFIG)
+    steps(net, optimizer, 2)
+    resumed = copy.deepcopy(net)
+    other = optimizer_of(resumed, CONFIG)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for one in (optimizer, other):
+        for group in one.param_groups:
+            group["lr"] = 3e-3
+    steps(net, optimizer, 2, first=2)
+    steps(resumed, other, 2, first=2)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), resumed.parameters(), strict=True))
+
+
+def test_a_name_that_is_no_kernels_is_refused():
+    with pytest.raises(TrainingError, match=r"optim\.muon: no kernel's name begins with block"):
+        optimizer_of(named(), OptimConfig(muon=("block",)))
