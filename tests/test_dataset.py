@@ -226,6 +226,26 @@ def test_nothing_exceeds_the_sensors_white_and_a_clipped_truth_has_a_clipped_mos
         assert torch.equal(batch.mosaic[full], at_white[full])
 
 
+def test_red_and_blue_clip_later_than_green_once_they_are_balanced(remosaic_set):
+    """As on a sensor, whose samples share one white before the balance; what lies below all whites stays."""
+    record, listed = only(remosaic_set, "smooth")
+    white = np.array(record.white_balance) * normalising_gain(record.mean)
+    bright = replace(PLAIN, exposure_ev=(3.0, 3.0))
+    equal, spread = (
+        patch_set(remosaic_set, c, sharpest=listed).batch(range(40))
+        for c in (bright, replace(bright, white_spread_ev=1.0))
+    )
+    over = spread.truth.amax((2, 3)).numpy() / white
+    assert np.allclose(over[:, 1], 1)
+    for colour in (0, 2):
+        assert over[:, colour].min() >= 1 - 1e-6
+        assert over[:, colour].max() <= 2 + 1e-6
+        assert np.ptp(over[:, colour]) > 0.5
+    at_white = torch.from_numpy(white.astype(np.float32))[:, None, None]
+    assert torch.equal(torch.minimum(spread.truth, at_white), equal.truth)
+    assert torch.equal(spread.mosaic, sampled(spread))
+
+
 def test_noise_has_the_variance_that_was_asked_for(remosaic_set):
     """Poisson-Gaussian on the sensor's scale: read_noise^2 + shot_noise x signal, at white = 1."""
     record, listed = only(remosaic_set, "smooth")

@@ -83,5 +83,13 @@ def test_a_state_that_was_kept_goes_on_as_if_nothing_had_happened():
 
 
 def test_a_name_that_is_no_kernels_is_refused():
-    with pytest.raises(TrainingError, match=r"optim\.muon: no kernel's name begins with block"):
-        optimizer_of(named(), OptimConfig(muon=("block",)))
+    with pytest.raises(TrainingError, match=r"optim\.muon: no kernel is a part of inn or fi"):
+        optimizer_of(named(), OptimConfig(muon=("inn", "fi")))
+
+
+def test_a_kernel_in_another_memory_order_is_refused_and_not_left_as_it_is():
+    net = named()
+    weight = net["inner"].weight
+    weight.data = weight.data.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2)
+    with pytest.raises(ValueError, match="neither contiguous nor as channels_last"):
+        optimizer_of(net, CONFIG)

@@ -11,7 +11,9 @@ from lincfa.models import build, gmac_per_megapixel
 
 FAMILIES = {"xtrans": XTRANS, "bayer": RGGB}
 COARSE = {"coarse_blocks": 2, "coarse_width": 10}
-SHAPES = pytest.mark.parametrize("shape", [{}, COARSE], ids=["plain", "coarse"])
+SHAPES = pytest.mark.parametrize(
+    "shape", [{}, COARSE, {"kernel": 5}, {"tail_width": 4}], ids=["plain", "coarse", "large kernels", "pixels at last"]
+)
 
 
 def network(family="xtrans", **kwargs):

@@ -324,6 +324,35 @@ def test_settings_that_do_not_fit_are_refused(data, tmp_path, change, said):
     assert not (tmp_path / "checkpoints").exists()
 
 
+PACKED = {"name": "packed", "width": 4, "blocks": 1, "coarse_blocks": 1, "coarse_width": 4}
+
+
+def muon_config(data, **changes):
+    config = tiny_config(data, model=PACKED, precision="bf16", channels_last=True, **changes)
+    optim = replace(config.optim, muon=("head", "blocks", "down", "coarse", "up", "tail"))
+    return replace(config, data=replace(config.data, patch_px=36), optim=optim)
+
+
+def test_a_run_with_muon_that_was_stopped_and_goes_on_equals_one_that_was_not(data, tmp_path, monkeypatch):
+    train(muon_config(data), tmp_path / "whole")
+
+    def stop(state):
+        if state.images == 5 * BATCH:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainState, "update_average", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(muon_config(data), tmp_path / "stopped")
+    train(muon_config(data), tmp_path / "stopped")
+    assert_equal_bit_for_bit(state(tmp_path / "stopped")["network"], state(tmp_path / "whole")["network"])
+
+
+def test_muon_is_refused_in_fp16_whose_scaler_does_not_see_its_gradients(data, tmp_path):
+    with pytest.raises(TrainingError, match=r"optim\.muon is for fp32 and bf16"):
+        train(replace(muon_config(data), precision="fp16"), tmp_path)
+
+
 def test_a_patch_that_the_network_cannot_halve_is_refused(data, tmp_path):
     config = tiny_config(data)
     with pytest.raises(TrainingError, match=r"data\.patch_px \(40\) is no multiple of 16"):

@@ -4,8 +4,8 @@
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_bayer_s.py --data data/photographs
 
-An hour and a half of one CPU core with bfloat16; the same command again continues. Half of its cost goes into blocks on
-cells of 4 x 4, which see twice as far (docs/EXPERIMENTS.md, v5.11). Results: models/bayer-s/README.md.
+An hour of one CPU core with bfloat16; the same command again continues. Half of its cost goes into blocks on cells of
+4 x 4, which see twice as far (docs/EXPERIMENTS.md, v5.11 and v5.13). Results: models/bayer-s/README.md.
 """
 
 import sys
@@ -18,7 +18,7 @@ CONFIG = replace(
     PACKED,
     name="bayer-s",
     checkpoint_folder="bayer-s",
-    images=560_000,
+    images=448_000,
     model=PACKED.model | {"family": "bayer", "width": 32, "blocks": 2, "coarse_blocks": 3, "coarse_width": 80},
     data=replace(PACKED.data, family="bayer", first_share=0.85),
 )

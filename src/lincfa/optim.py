@@ -10,12 +10,13 @@ from lincfa.trainconfig import OptimConfig, TrainingError
 
 
 def optimizer_of(network: nn.Module, config: OptimConfig) -> AdamW | MuonAndAdamW:
-    """For what is to be trained of a network. Raises TrainingError where config.muon names none of it."""
+    """For what is to be trained of a network. Raises TrainingError where config.muon names no part of it."""
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
-    kernels = [p for name, p in trained.items() if p.ndim > 1 and name.startswith(config.muon)]
+    parts = tuple(f"{part}." for part in config.muon)
+    kernels = [p for name, p in trained.items() if p.ndim > 1 and name.startswith(parts)]
     if config.muon and not kernels:
-        raise TrainingError(f"optim.muon: no kernel's name begins with {' or '.join(config.muon)}")
-    others = [p for name, p in trained.items() if p.ndim > 1 and not name.startswith(config.muon)]
+        raise TrainingError(f"optim.muon: no kernel is a part of {' or '.join(config.muon)}")
+    others = [p for name, p in trained.items() if p.ndim > 1 and not name.startswith(parts)]
     vectors = [p for p in trained.values() if p.ndim <= 1]
     groups = [{"params": others, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     adamw = AdamW(groups, lr=config.lr, betas=config.betas)
@@ -36,6 +37,8 @@ class MuonAndAdamW:
     def __init__(self, kernels: list[nn.Parameter], adamw: AdamW, config: OptimConfig) -> None:
         self._kernels, self._adamw = kernels, adamw
         self._matrices = [_matrix(kernel.detach(), kernel) for kernel in kernels]
+        if any(m.data_ptr() != k.data_ptr() for m, k in zip(self._matrices, kernels, strict=True)):
+            raise ValueError("a kernel lies neither contiguous nor as channels_last in memory")
         self._muon = Muon(
             self._matrices, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
         )
@@ -45,6 +48,7 @@ class MuonAndAdamW:
         for matrix, kernel in zip(self._matrices, self._kernels, strict=True):
             matrix.grad = None if kernel.grad is None else _matrix(kernel.grad, kernel)
         self._muon.step()
+        self._muon.zero_grad()
         self._adamw.step()
 
     def zero_grad(self, set_to_none: bool = True) -> None:

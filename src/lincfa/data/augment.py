@@ -36,6 +36,7 @@ class AugmentConfig:
     left out in the teacher regime, whose mosaics are the sensor's.
     camera_share: of the patches whose channels see each other's light, as a camera's do: each takes a share within
     camera_crosstalk of each other, and grey stays grey. Below 0 colours become more saturated instead.
+    white_spread_ev: red and blue clip up to so many stops above green, as they do on a sensor once they are balanced.
     jpeg_quality: photographs (remosaic regime only) are cut from an 8-bit sRGB JPEG file of this quality, 1..100, as
     cameras write it, balanced and before the other changes; its grid lies anywhere. None: no JPEG. See `through_jpeg`.
     coarse_images: coarse to fine (remosaic regime only): truth, and so its mosaic, is blurred by coarse_sigma_px at
@@ -60,6 +61,7 @@ class AugmentConfig:
     olpf_sigma_px: tuple[float, float] = (0.3, 0.6)
     camera_share: float = 0.0
     camera_crosstalk: tuple[float, float] = (0.0, 0.3)
+    white_spread_ev: float = 0.0
     jpeg_quality: int | None = None
     coarse_images: int = 0
     coarse_sigma_px: float = 1.5
@@ -98,14 +100,15 @@ class Draw:
     jpeg_corner: tuple[int, int]
     crop: int
     averaged: float
+    headroom: np.ndarray
 
 
 def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> Draw:
     """The choices of training sample n: a pure function of (seed, n).
 
     image, top, left, hard, sharp, averaged, phase and crop are shares in 0..1 (phase, crop: a large integer) of what
-    the source has. crosstalk: [3, 3] with rows that sum to 1, or None. jpeg_corner: px from the corner of a JPEG's unit
-    to the patch's.
+    the source has. crosstalk: [3, 3] with rows that sum to 1, or None. headroom: [3], each channel's white over its
+    own without white_spread_ev. jpeg_corner: px from the corner of a JPEG's unit to the patch's.
     """
     rng = np.random.default_rng([seed, n])
     torture, image, top, left, olpf = rng.random(5).tolist()
@@ -122,6 +125,7 @@ def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> D
     jpeg_corner = tuple(rng.integers(JPEG_UNIT_PX, size=2).tolist())
     crop = int(rng.integers(2**31))
     averaged = rng.random()
+    red_white, blue_white = rng.random(2) * config.white_spread_ev
     still_coarse = max(0.0, 1 - n / config.coarse_images) if config.coarse_images else 0.0
     return Draw(
         torture=bool(torture < torture_fraction),
@@ -143,6 +147,7 @@ def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> D
         jpeg_corner=jpeg_corner,
         crop=crop if "crop" in config.untracked else 0,
         averaged=averaged,
+        headroom=2.0 ** np.array([red_white, 0.0, blue_white]),
     )
 
 

@@ -144,7 +144,8 @@ class PatchSet:
         picked = [source for source, _, _ in places]
         cuts = [self._cut(*place, patch_px, d) for place, d in zip(places, draws, strict=True)]
         gains = self._tensor([s.gains * d.gain * d.balance_gain for s, d in zip(picked, draws, strict=True)])
-        clip = self._tensor([s.clip for s in picked])
+        headroom = [1.0 if self.teacher else d.headroom for d in draws]  # a camera's own samples clip where they clip
+        clip = self._tensor([s.clip * room for s, room in zip(picked, headroom, strict=True)])
         masks = torch.cat([_masks(cfa, patch_px, self.device) for _, _, cfa, _ in cuts])
         truth = self._decode([rgb for rgb, *_ in cuts], [s.rgb_coding for s in picked], gains)
         if not self.teacher:

@@ -17,7 +17,7 @@ MEAN_CELLS = 3
 
 
 class PackedNet(nn.Module):
-    """Residual blocks (He et al. 2016) of two 3x3 convolutions on cells of 3 x 3 (X-Trans) or 2 x 2 (Bayer) photosites.
+    """Residual blocks (He et al. 2016) of two convolutions on cells of 3 x 3 (X-Trans) or 2 x 2 (Bayer) photosites.
 
     It works on coded samples, sign(x) |x|^coding, and its output is decoded: at 0.5 an edge weighs as much in the
     shadows as in the lights. No layer has a bias, and a power is homogeneous, so scaling the mosaic scales the output
@@ -33,6 +33,8 @@ class PackedNet(nn.Module):
     coarse_blocks, coarse_width: more blocks, halfway through the others, on cells of twice the side. They see further,
     and at equal width cost a quarter; but a picture then depends on which of its cells come together, and so a little
     on where the frame begins: for X-Trans, whose tile is its own shift by (3, 3), on its phase as well.
+    kernel: side of the blocks' kernels on cells of 2 x 2 or 3 x 3, odd. tail_width: channels of a last 3x3 convolution
+    on pixels instead of cells; 0: none.
     Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family or norm.
     """
 
@@ -51,6 +53,8 @@ class PackedNet(nn.Module):
         norm: str = "none",
         coarse_blocks: int = 0,
         coarse_width: int = 64,
+        kernel: int = 3,
+        tail_width: int = 0,
     ):
         super().__init__()
         if family not in PACK:
@@ -62,17 +66,19 @@ class PackedNet(nn.Module):
         self.multiple = math.lcm(self.cfa.period[0], self.pack * (2 if coarse_blocks else 1))
         # One cell for each 3x3 convolution and for the mean, and a pixel's way to the far side of its own cell; two
         # cells for each 3x3 convolution on coarse ones, and a cell's way to the far side of its coarse one.
-        self.margin = (2 * blocks + 2 + MEAN_CELLS // 2 + 1) * self.pack
+        self.margin = (2 * blocks * (kernel // 2) + 2 + MEAN_CELLS // 2 + 1) * self.pack + bool(tail_width)
         if coarse_blocks:
             self.margin += (4 * coarse_blocks + 1) * self.pack
         channels = 3 * self.pack**2
         self.head = _conv(channels, width, bias)
-        self.blocks = nn.ModuleList(_block(width, bias, norm) for _ in range(blocks))
+        self.blocks = nn.ModuleList(_block(width, bias, norm, kernel) for _ in range(blocks))
         if coarse_blocks:
             self.down = nn.Conv2d(4 * width, coarse_width, 1, bias=False)
             self.coarse = nn.ModuleList(_block(coarse_width, bias, norm) for _ in range(coarse_blocks))
             self.up = nn.Conv2d(coarse_width, 4 * width, 1, bias=False)
-        self.tail = _conv(width, channels, bias)
+        self.tail = _conv(width, tail_width * self.pack**2 or channels, bias)
+        if tail_width:
+            self.pixels = _conv(tail_width, 3, bias)
         self.linear = nn.Conv2d(channels, channels, 1, bias=False)
         if noise:
             self.noise = nn.Conv2d(3, width, 3, padding=1, bias=False)
@@ -95,7 +101,11 @@ class PackedNet(nn.Module):
         features = _through(self.blocks[half:], features)
         with torch.autocast(samples.device.type, enabled=False):  # what the residual is added to keeps its bits
             linear = self.linear(samples)
-        rgb = local + F.pixel_shuffle(self.tail(features) + linear, self.pack)
+        if hasattr(self, "pixels"):
+            residual = self.pixels(F.relu(F.pixel_shuffle(self.tail(features), self.pack)))
+            rgb = local + residual + F.pixel_shuffle(linear, self.pack)
+        else:
+            rgb = local + F.pixel_shuffle(self.tail(features) + linear, self.pack)
         return _power(rgb, 1 / self.coding)
 
     def _local_mean(self, coded: torch.Tensor) -> torch.Tensor:
@@ -113,12 +123,12 @@ class PackedNet(nn.Module):
         return (mean + deviation) ** self.coding - mean**self.coding
 
 
-def _block(width: int, bias: bool, norm: str) -> nn.Sequential:
+def _block(width: int, bias: bool, norm: str, kernel: int = 3) -> nn.Sequential:
     return nn.Sequential(
-        _conv(width, width, bias),
+        _conv(width, width, bias, kernel),
         *([BatchNorm(width)] if norm == "batch" else []),
         nn.ReLU(inplace=True),
-        _conv(width, width, bias),
+        _conv(width, width, bias, kernel),
     )
 
 
@@ -128,8 +138,8 @@ def _through(blocks: nn.ModuleList, features: torch.Tensor) -> torch.Tensor:
     return features
 
 
-def _conv(c_in: int, c_out: int, bias: bool) -> nn.Conv2d:
-    return nn.Conv2d(c_in, c_out, 3, padding=1, bias=bias)
+def _conv(c_in: int, c_out: int, bias: bool, kernel: int = 3) -> nn.Conv2d:
+    return nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2, bias=bias)
 
 
 def _power(x: torch.Tensor, exponent: float) -> torch.Tensor:
