@@ -62,3 +62,10 @@ def test_a_release_joins_the_two(tmp_path):
         assert torch.equal(joined(*given, noise), made(*given, noise))
     with pytest.raises(ValueError, match="do not belong together"):
         convert(tmp_path / "clean.pt", tmp_path / "wrong", str(tmp_path / "noisy.pt"))
+
+
+def test_the_released_one_is_the_released_clean_one_without_noise():
+    """Of the committed weights: new ones of xtrans-s ask for this model to be put together anew."""
+    both, clean = (load_weights(name).network.state_dict() for name in ("xtrans-s-denoise", "xtrans-s"))
+    for name, weights in clean.items():
+        assert torch.equal(both[f"clean.{name}"], weights), name

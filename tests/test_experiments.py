@@ -14,7 +14,7 @@ from lincfa.config import to_dict
 from lincfa.evaluate import LIBRAW_MODELS, json_safe, summarise
 from lincfa.experiments import FIGURES, LedgerError, check, load, record, render, write
 from lincfa.ledger import FACTS
-from lincfa.runfiles import LIBRAW
+from lincfa.runfiles import BASELINE
 from lincfa.trainconfig import LAB
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -459,7 +459,7 @@ def test_two_sets_of_one_suite_stay_apart(repo):
 
 
 def test_every_libraw_model_of_the_evaluation_is_known_as_one():
-    assert {name for name in LIBRAW_MODELS if not LIBRAW.fullmatch(name)} == set()
+    assert {name for name in LIBRAW_MODELS if not BASELINE.fullmatch(name)} == set()
 
 
 def test_the_files_of_the_real_evaluation_are_read(repo):

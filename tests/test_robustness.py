@@ -2,9 +2,11 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import brentq
 from scipy.special import erf
@@ -14,10 +16,12 @@ from lincfa.cfa import RGGB, XTRANS
 from lincfa.checkpoint import CheckpointError, save_weights
 from lincfa.evaluate import Model
 from lincfa.models import build
+from lincfa.raw import file_sha256
 from lincfa.robustness import probes, scenes
 from lincfa.robustness.mtf import mtf50
 from lincfa.robustness.report import Candidate, check, load_candidate, measure, panel, part_count, table, verdicts
 
+ROOT = Path(__file__).resolve().parents[1]
 CFAS = pytest.mark.parametrize("cfa", [XTRANS, RGGB], ids=["xtrans", "bayer"])
 PICTURES = {"coffee": scenes.pictures()["coffee-0"][:96, :96]}
 
@@ -39,6 +43,7 @@ def test_the_truth_has_no_fault(cfa):
     assert probes.edges(TRUTH, cfa)["edge_rmse_worst"] == 0
     assert set(probes.exposure(TRUTH, cfa, PICTURES).values()) == {0.0}
     assert probes.phases(TRUTH, cfa) == {"phase_difference_max": 0}
+    assert set(probes.frame_origin(TRUTH, cfa, 4).values()) == {0.0}
     assert probes.zone_plate(TRUTH, cfa)["zone_plate_false_colour"] < 1e-12
     assert probes.slanted_edge(TRUTH, cfa)["mtf50_relative"] == 1
 
@@ -85,11 +90,35 @@ def test_a_blurred_edge_is_worse_in_every_case(cfa):
     assert found["edge_cases"][found["edge_worst_case"]] == found["edge_rmse_worst"]
 
 
+def test_a_fault_of_upright_and_level_edges_is_found_at_their_angles_alone():
+    def fault(rgb, scene):
+        return rgb + 0.01 * (angle_of(scene) in (0, 90)) * scenes.GAINS
+
+    found = probes.edges(model(fault), XTRANS)
+    by_angle = [found[f"edge_{angle}deg_rmse_mean"] for angle in (0, 30, 45, 90)]
+    assert by_angle == pytest.approx([0.01, 0, 0, 0.01], rel=1e-4)
+    assert found["edge_rmse_mean"] == pytest.approx(0.005, rel=1e-4)
+
+
+def angle_of(scene):
+    return int(scene.name.removesuffix("°").split()[1])
+
+
+def test_a_mean_that_holds_says_at_which_angles_it_does_not():
+    reference = {"edge_rmse_mean": 0.04} | {f"edge_{a}deg_rmse_mean": 0.02 for a in (0, 30, 45, 90)}
+    worse = {"edge_0deg_rmse_mean": 0.021, "edge_90deg_rmse_mean": float("nan")}
+    found = check(reference | {"edge_rmse_mean": 0.03} | worse, reference)
+    assert (
+        verdicts(found)[4]
+        == "saturated edges: mean RMSE: 0.03, at most 0.04: holds in the mean; worse at 0, 90 degrees"
+    )
+    assert verdicts(check(reference, reference))[4].endswith("at most 0.04: holds")
+
+
 @pytest.mark.parametrize(("distance_px", "counts"), [(4, True), (7, False)])
 def test_only_the_band_around_an_edge_counts(distance_px, counts):
     def fault(rgb, scene):
-        angle = int(scene.name.removesuffix("°").split()[1])
-        return rgb + (np.abs(scenes.edge_distance(112, angle)) > distance_px)[..., None]
+        return rgb + (np.abs(scenes.edge_distance(112, angle_of(scene))) > distance_px)[..., None]
 
     found = probes.edges(model(fault), XTRANS)
     assert (found["edge_rmse_mean"] > 0.3) if counts else (found["edge_rmse_worst"] == 0)
@@ -107,8 +136,28 @@ def test_edges_lie_at_their_angle():
 
 def test_an_offset_costs_what_a_change_of_exposure_makes_of_it():
     found = probes.exposure(model(lambda rgb, scene: rgb + np.float32(1e-3)), XTRANS, PICTURES)
-    for ev in (-2, -4, -6, 2):
-        assert found[f"exposure_{ev:+d}ev_loss_db"] == pytest.approx(-20 * np.log10(2) * ev, abs=0.01)
+    for ev in (-2, -2.5, -4, -6, 2):
+        assert found[f"exposure_{ev:+g}ev_loss_db"] == pytest.approx(-20 * np.log10(2) * ev, abs=0.01)
+
+
+@CFAS
+def test_14_bit_steps_cost_a_network_what_their_uniform_error_says(cfa):
+    grey = np.random.default_rng(0).uniform(size=(160, 160, 1)).astype(np.float32).repeat(3, 2)
+
+    def samples(rgb, scene):  # each pixel's own, which is all that a grey picture needs
+        balanced = scene.mosaic * scene.cfa.per_photosite(scene.white_balance, *scene.mosaic.shape)
+        return balanced[..., None] * scenes.GAINS
+
+    found = probes.exposure(model(samples), cfa, {"noise": grey})
+    for ev in (-2, -2.5, -4, -6, 2):
+        assert found[f"exposure_{ev:+g}ev_14bit_loss_db"] == pytest.approx(-20 * np.log10(2) * ev, abs=0.15)
+    assert found["exposure_-6ev_loss_db"] < 1e-3
+
+
+def test_a_demosaicer_of_integers_is_asked_for_14_bit_steps_alone():
+    found = probes.exposure(replace(BLURRED, algorithm="markesteijn3"), XTRANS, PICTURES)
+    assert len(found) == 2 * len(probes.EXPOSURES_EV)
+    assert all("_14bit_" in key for key in found)
 
 
 def test_clipping_at_white_costs_only_in_the_bright_exposure():
@@ -122,6 +171,18 @@ def test_a_picture_that_moves_with_the_phase_is_found(cfa):
     moved = cfa.shift(1, 1)
     moves = model(lambda rgb, scene: np.roll(rgb, 1, 1) if scene.cfa == moved else rgb)
     assert probes.phases(moves, cfa)["phase_difference_max"] > 0.3
+
+
+@pytest.mark.parametrize("cell", [4, 8])
+@CFAS
+def test_cells_that_count_from_the_frames_corner_are_found_at_their_size(cfa, cell):
+    def first_rows(rgb, scene):
+        return rgb + np.float32(1e-3 * (np.arange(len(rgb)) % cell == 0)[:, None, None])
+
+    found = probes.frame_origin(model(first_rows), cfa, cell)
+    assert found["origin_difference_max"] == pytest.approx(1e-3, rel=1e-3)
+    # Two rows of a cell differ in the crops that begin below and diagonally, none in those that begin to the right.
+    assert found["origin_difference_rms"] == pytest.approx(1e-3 * (2 / 3 * 2 / cell) ** 0.5, rel=1e-3)
 
 
 def test_false_colour_of_a_grey_zone_plate_is_measured_against_its_contrast():
@@ -230,12 +291,16 @@ def test_a_table_has_a_column_for_each_model_and_a_row_for_each_measure(report):
     cells = {row[0]: row[1:] for row in rows}
     assert cells["tile seams: max difference"] == ["0.002", ""]  # 0.001 in red, white balanced
     assert cells["saturated edges: worse than reference"] == ["0", ""]
+    assert all(cells["saturated edges, 45°: RMSE, mean"])
+    assert all(cells["frame origin: max difference, shifted"])
+    assert cells["-6 EV: loss (dB), worst"][1] == ""
+    assert all(cells["-6 EV, 14-bit steps: loss (dB), worst"])
     assert "fp16 against fp32: PSNR (dB)" not in cells  # nan: nothing to show, and no row of nothing
 
 
 def test_progress_is_told_of_every_part(report):
     candidates, suites, parts, _ = report
-    assert len(parts) == part_count(candidates, suites) == 2 * 8 + 4
+    assert len(parts) == part_count(candidates, suites) == 2 * 9 + 4
 
 
 def test_a_panel_shows_the_zone_plate_and_the_worst_edges_of_each_model(report):
@@ -256,6 +321,7 @@ def test_a_networks_tiles_and_precisions_are_compared(tmp_path, family):
     network, arguments = build("packed", family=family, width=8, blocks=1), {"family": family, "width": 8, "blocks": 1}
     save_weights(tmp_path / "best.pt", {"name": "packed", **arguments}, network.state_dict(), family, {})
     candidate = load_candidate(str(tmp_path / "best.pt"), family)
+    assert candidate.multiple == network.multiple > 1
     cfa = {"xtrans": XTRANS, "bayer": RGGB}[family]
     pictures = {"coffee": scenes.pictures()["coffee-0"]}
     differ = {k: probes.difference(v, candidate.model, cfa, pictures)[0] for k, v in candidate.variants.items()}
@@ -280,14 +346,45 @@ def test_the_scripts_error_is_one_line_that_names_the_model(run_script):
     assert err.count("\n") == 1
 
 
+@pytest.fixture
+def truth(tmp_path, monkeypatch):
+    """../shared/data/truth, empty, of a working directory of its own"""
+    folder, work = tmp_path / "shared/data/truth", tmp_path / "work"
+    folder.mkdir(parents=True)
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return folder
+
+
+def test_the_script_compares_pictures_of_the_default_suites_where_they_are(truth, run_script):
+    (truth / "mcmaster18").mkdir()
+    status, out, err = run_script("utils/robustness.py", "--models", "markesteijn3")
+    assert (status, out) == (1, "no such folder: the default suite truth=../shared/data/truth/kodak24 is left out\n")
+    assert err.startswith("robustness: ../shared/data/truth/mcmaster18: no folder with images")
+
+
+def test_a_suite_that_is_named_is_instead_of_the_default_ones(truth, run_script):
+    status, out, err = run_script("utils/robustness.py", "--models", "markesteijn3", "--suite", "truth=here")
+    assert (status, out) == (1, "")
+    assert err.startswith("robustness: here: no folder with images")
+
+
 @pytest.mark.slow
-def test_the_script_prints_the_report_and_writes_it(tmp_path, run_script):
-    files = ("--json", tmp_path / "deep/out.json", "--panel", tmp_path / "panel.png")
-    status, out, err = run_script("utils/robustness.py", "--models", "xtrans-s", *files)
+def test_the_script_prints_the_report_and_writes_it(tmp_path, truth, run_script):
+    (truth / "kodak24").mkdir()
+    Image.fromarray(np.uint8(scenes.pictures()["coffee-0"] * 255)).save(truth / "kodak24/coffee.png")
+    files, name = (
+        ("--json", tmp_path / "deep/out.json", "--panel", tmp_path / "panel.png"),
+        str(ROOT / "models/xtrans-s"),
+    )
+    status, out, err = run_script("utils/robustness.py", "--models", name, *files)
     assert status == 0, err
     found = json.loads((tmp_path / "deep/out.json").read_text())
-    assert list(found["models"]) == ["xtrans-s", "markesteijn3"]
+    assert list(found["models"]) == [name, "markesteijn3"]
+    assert found["weights_sha256"] == {name: file_sha256(ROOT / "models/xtrans-s/weights.safetensors")}
     assert found["models"]["markesteijn3"]["black_bias_sigma"] == pytest.approx(0.39, abs=0.05)  # LibRaw clamps
-    assert found["limits"]["xtrans-s"][0]["holds"] is True
-    assert "not measured: share of images worse than the reference" in out
+    assert found["limits"][name][0]["holds"] is True
+    assert found["models"][name]["worst_images"].keys() == {"truth:kodak24/coffee"}
+    assert "suites: truth:kodak24\n" in out
+    assert "share of images worse than the reference: 0, at most 0.01: holds" in out
     assert (tmp_path / "panel.png").stat().st_size > 10_000

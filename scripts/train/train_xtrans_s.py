@@ -21,6 +21,7 @@ CONFIG = replace(
     name="xtrans-s",
     checkpoint_folder="xtrans-s",
     model=PACKED.model | {"family": "xtrans", "width": 64, "blocks": 5},
+    data=replace(PACKED.data, first_share=0.85, augment=replace(PACKED.data.augment, white_spread_ev=1.0)),
 )
 
 if __name__ == "__main__":

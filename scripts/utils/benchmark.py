@@ -30,6 +30,7 @@ from lincfa.benchmark import Task, compare, make_frame
 from lincfa.evaluate import REFERENCES
 from lincfa.plan import Job
 from lincfa.provenance import command_line, git_commit, machine
+from lincfa.release import HASHES, weights_hashes
 from lincfa.terminal import table_console
 
 COLUMNS = {
@@ -68,6 +69,7 @@ def main() -> int:
             path = str(make_frame(Path(folder), args.megapixels, args.cfa))
             options = {"precision": args.precision, "device": args.device, "write": args.end_to_end}
             tasks = [Task(model, path, args.cfa, **options) for model in dict.fromkeys(args.models)]
+            hashes = weights_hashes(args.models)
             bars = bar.add_task("", total=args.repetitions * len(tasks))
             rows = compare(
                 tasks, args.repetitions, args.threads, lambda model: bar.update(bars, advance=1, description=model)
@@ -84,6 +86,7 @@ def main() -> int:
         print(f"{args.batch} files by {args.models[0]}: {times}")
     if args.json:
         facts = {"end_to_end": args.end_to_end, "command": command_line(), "commit": git_commit(), "machine": machine()}
+        facts[HASHES] = hashes
         facts |= {"batch": batch} if batch else {}
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps({"rows": rows, **facts}, indent=1) + "\n")

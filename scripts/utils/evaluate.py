@@ -3,8 +3,9 @@
     python scripts/utils/evaluate.py --models checkpoints/v4_production/best.pt markesteijn3 vng \
         --suite raf=data/v4 --cfa xtrans --json out.json
 
-A model is a checkpoint's path, a released model's name, or one of LibRaw's demosaicers (bilinear vng markesteijn1
-markesteijn3 ahd dht aahd), which get a CFA DNG of the same mosaic. Suites: raf=DATASET (its validation images),
+A model is a checkpoint's path, a released model's name, one of LibRaw's demosaicers (bilinear vng markesteijn1
+markesteijn3 ahd dht aahd), which get a CFA DNG of the same mosaic, or a peer's (demosaicnet menon2007 menon2007-srgb;
+pip install "lincfa[peers]", see lincfa.peers). Suites: raf=DATASET (its validation images),
 truth=FOLDER (sRGB images: linearised and mosaiced), torture=FOLDER (made by torture_v2.py); mosaics begin at --phase of
 the CFA. --noise adds Poisson-Gaussian noise to every mosaic, and --strength says how much of it a network that is told
 of it shall remove.
@@ -21,6 +22,7 @@ from rich.table import Table
 
 from lincfa.evaluate import evaluate, json_safe, load_model, load_suite, noisy, options_parser, summarise
 from lincfa.provenance import command_line, git_commit
+from lincfa.release import HASHES, weights_hashes
 from lincfa.terminal import table_console
 
 COLUMNS = {
@@ -42,6 +44,7 @@ def main() -> int:
     suite, _, path = args.suite.partition("=")
     try:
         models = [load_model(name, args.cfa, args.device, args.strength, args.keep_samples) for name in args.models]
+        hashes = weights_hashes(args.models)
         scenes = list(load_suite(suite, path, args.cfa, args.count, args.phase))
         if args.noise:
             scenes = [noisy(scene, *args.noise, seed) for seed, scene in enumerate(scenes)]
@@ -59,6 +62,7 @@ def main() -> int:
         kept = ", samples kept" if args.keep_samples else ""
         facts = {"suite": suite, "set": Path(path).name + phase + noise + kept, "cfa": args.cfa}
         facts |= {"command": command_line(), "commit": git_commit()}
+        facts[HASHES] = hashes
         facts["algorithms"] = {model.name: model.algorithm for model in models}
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(json_safe({**facts, "rows": rows, **summary}), indent=1) + "\n")
@@ -68,10 +72,11 @@ def main() -> int:
 def summary_table(title: str, mean: dict[str, dict]) -> Table:
     table = Table(title=title)
     table.add_column("model")
-    for label, _ in COLUMNS.values():
+    columns = {k: column for k, column in COLUMNS.items() if any(k in values for values in mean.values())}
+    for label, _ in columns.values():
         table.add_column(label, justify="right")
     for name, values in sorted(mean.items(), key=lambda item: -item[1]["psnr_linear_db"]):
-        cells = [format(values[k], spec) if k in values else "" for k, (_, spec) in COLUMNS.items()]
+        cells = [format(values[k], spec) if k in values else "" for k, (_, spec) in columns.items()]
         table.add_row(name, *cells)
     return table
 

@@ -7,8 +7,9 @@
         --robustness robustness.json --benchmark benchmark.json
 
 The first command writes the weights; the second describes them, by what evaluate.py, robustness.py and benchmark.py
-measured of them in between. --log takes the runs in their order where one started from another's weights. limits.md
-beside the weights is written by hand first. --card makes the README.md anew from the files that are there.
+measured of them in between; evaluations and a robustness report of other weights are refused. --log takes the runs in
+their order where one started from another's weights. limits.md beside the weights is written by hand first, in words:
+figures stand in the card's tables. --card makes the README.md anew from the files that are there.
 """
 
 import argparse
@@ -18,7 +19,17 @@ import sys
 from pathlib import Path
 
 from lincfa.data.manifest import load_manifest
-from lincfa.release import BENCHMARK, ROBUSTNESS, card, collect, convert, training_data, write_sums, write_table
+from lincfa.release import (
+    BENCHMARK,
+    ROBUSTNESS,
+    card,
+    collect,
+    convert,
+    measured,
+    training_data,
+    write_sums,
+    write_table,
+)
 
 
 def main() -> int:
@@ -55,10 +66,19 @@ def main() -> int:
 
 
 def _describe(args: argparse.Namespace, folder: Path) -> None:
-    if not args.card:
+    metrics, robustness = folder / "metrics.json", args.robustness
+    if args.card:
+        facts = json.loads(metrics.read_text())
+    else:
         facts = collect(args.weights, args.log, args.eval, args.licence, args.licence_reason)
+        if (folder / ROBUSTNESS).is_file():  # may be of the weights before
+            robustness = robustness or folder / ROBUSTNESS
+    if robustness:
+        measured(robustness, args.weights, facts["name"])
+    # A benchmark may be of other weights, or say of none: it holds times and memory, which are the shape's.
+    if not args.card:
         write_table(folder / "training_data.tsv", training_data(load_manifest(args.data), args.sources))
-        (folder / "metrics.json").write_text(json.dumps(facts, indent=1) + "\n")
+        metrics.write_text(json.dumps(facts, indent=1) + "\n")
         shutil.copyfile(args.log[-1] / "config.yaml", folder / "config.yaml")
     for source, name in ((args.robustness, ROBUSTNESS), (args.benchmark, BENCHMARK)):
         if source:

@@ -1,12 +1,13 @@
 """Measure where demosaicers break, on synthetic scenes: each line next to Markesteijn 3-pass (X-Trans) or AHD (Bayer).
 
-    python scripts/utils/robustness.py --models xtrans-s markesteijn3 --json out.json \
-        --suite truth=../shared/data/truth/kodak24 --panel out.png
+    python scripts/utils/robustness.py --models xtrans-s markesteijn3 --json out.json --panel out.png
 
 Models are those of evaluate.py; the reference is added when it is not named. Flat grey, noisy black, saturated edges,
-exposure, phases, a zone plate, a slanted edge, tile seams, bf16 and fp16; with --suite (evaluate.py's; may be repeated)
-also the share of images worse than the reference. Networks are held to limits; the exit status does not depend on them.
+exposure, phases, frame origins, a zone plate, a slanted edge, tile seams, bf16 and fp16; and on suites (--suite is
+evaluate.py's and may be repeated; default: ../shared/data/truth/kodak24 and mcmaster18, where they are) the share of
+images worse than the reference. Networks are held to limits; the exit status does not depend on them.
 LibRaw takes integers: its mosaics are rounded to 14 bits and its output to 16, which shows on dark grey and at -6 EV.
+What the rounding of the mosaic costs a network at each exposure stands next to it, as '14-bit steps'.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from rich.table import Table
 
 from lincfa.evaluate import REFERENCES, json_safe, load_suite
 from lincfa.provenance import command_line, git_commit
+from lincfa.release import HASHES, weights_hashes
 from lincfa.robustness.report import (
     load_candidate,
     measure,
@@ -32,11 +34,13 @@ from lincfa.robustness.report import (
 )
 from lincfa.terminal import table_console
 
+DEFAULT_SUITES = ("truth=../shared/data/truth/kodak24", "truth=../shared/data/truth/mcmaster18")
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", required=True, metavar="MODEL")
-    parser.add_argument("--suite", action="append", default=[], metavar="NAME=PATH")
+    parser.add_argument("--suite", action="append", metavar="NAME=PATH")
     parser.add_argument("--cfa", choices=("xtrans", "bayer"), default="xtrans")
     parser.add_argument("--count", type=int, help="only the first so many scenes of each suite")
     parser.add_argument("--device", default="cpu")
@@ -46,9 +50,11 @@ def main() -> int:
     try:
         names = dict.fromkeys([*args.models, REFERENCES[args.cfa]])
         candidates = [load_candidate(name, args.cfa, args.device) for name in names]
+        hashes = weights_hashes(names)
         suites = {}
-        for suite, _, path in (text.partition("=") for text in args.suite):
+        for suite, _, path in (text.partition("=") for text in args.suite or default_suites()):
             suites[f"{suite}:{Path(path).name}"] = list(load_suite(suite, path, args.cfa, args.count))
+        print("suites:", ", ".join(suites) or "none, so no images are compared with the reference's", flush=True)
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task("", total=part_count(candidates, suites))
             report = measure(candidates, args.cfa, suites, lambda text: bar.update(task, advance=1, description=text))
@@ -58,13 +64,21 @@ def main() -> int:
     show(report)
     if args.json:
         algorithms = {c.model.name: c.model.algorithm for c in candidates}
-        facts = {"command": command_line(), "commit": git_commit(), "algorithms": algorithms}
+        facts = {"command": command_line(), "commit": git_commit(), "algorithms": algorithms, HASHES: hashes}
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(json_safe(facts | report), indent=1) + "\n")
     if args.panel:
         args.panel.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(panel(candidates, report)).save(args.panel)
     return 0
+
+
+def default_suites() -> list[str]:
+    """Those of DEFAULT_SUITES whose folders are there; it says which are not."""
+    there = {text: Path(text.partition("=")[2]).is_dir() for text in DEFAULT_SUITES}
+    for text in (text for text, found in there.items() if not found):
+        print(f"no such folder: the default suite {text} is left out", flush=True)
+    return [text for text, found in there.items() if found]
 
 
 def show(report: dict) -> None:

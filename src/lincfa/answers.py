@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lincfa.ledger import Experiment, baselines
 from lincfa.recordtext import METRICS, rounded
-from lincfa.runfiles import LIBRAW, LedgerError, Run, is_number
+from lincfa.runfiles import BASELINE, LedgerError, Run, is_number
 
 FILE = "_answers.md"
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -100,7 +100,7 @@ def _seeds(values: dict) -> int:
 
 def _is_start(name: str, subject: str, experiments: list[Experiment]) -> bool:
     """Whether a subject is the one run from whose best weights another's arm started."""
-    if LIBRAW.fullmatch(subject):
+    if BASELINE.fullmatch(subject):
         return False
     runs, started = (_arm(part, experiments)[1] for part in (name, subject))
     return len(runs) == 1 and started[0].config.get("start_from") == f"{runs[0].folder}/best.pt"
@@ -145,7 +145,7 @@ def _of_runs(fact: str, subject: str, experiments: list[Experiment]) -> list[flo
 
 def _suite(text: str, subject: str, experiments: list[Experiment]) -> tuple[str, str]:
     """'SUITE' or 'SUITE, CFA' -> (suite, cfa), of the suites that the subject was measured on."""
-    known = baselines(experiments) if LIBRAW.fullmatch(subject) else _arm(subject, experiments)[0].suites()
+    known = baselines(experiments) if BASELINE.fullmatch(subject) else _arm(subject, experiments)[0].suites()
     keys = [key for key in known if text in (key[0], ", ".join(key))]
     if len(keys) != 1:
         there = "; ".join(", ".join(key) for key in known) or "none"
@@ -156,8 +156,8 @@ def _suite(text: str, subject: str, experiments: list[Experiment]) -> tuple[str,
 def _of_suite(metric: str, subject: str, key: tuple[str, str], experiments: list[Experiment], beside="") -> dict:
     """{seed: value} of an arm, or {None: value} of a LibRaw algorithm: as it was measured beside an experiment's runs,
     where it was."""
-    if LIBRAW.fullmatch(subject):
-        near = _arm(beside, experiments)[0].suites()[key] if beside and not LIBRAW.fullmatch(beside) else {}
+    if BASELINE.fullmatch(subject):
+        near = _arm(beside, experiments)[0].suites()[key] if beside and not BASELINE.fullmatch(beside) else {}
         facts = near.get(subject) or baselines(experiments).get(key, {}).get(subject)
         values = {None: facts["mean"].get(metric)} if facts else {}
     else:

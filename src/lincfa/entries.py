@@ -7,7 +7,7 @@ from pathlib import Path
 from lincfa.dashboard import SEED_MARK
 from lincfa.ledger import STATUSES, Benchmark, Experiment
 from lincfa.recordtext import METRICS, cell, count, line, rounded, seeds, table
-from lincfa.runfiles import LIBRAW, LedgerError, Run, flatten, is_number
+from lincfa.runfiles import BASELINE, LedgerError, Run, flatten, is_number
 
 
 def entry(e: Experiment, root: Path) -> str:
@@ -97,8 +97,8 @@ def _results(e: Experiment, suite: str, cfa: str, models: dict[str, dict]) -> st
     """One suite: a row for each model, the mean over seeds, and per-image differences from the best LibRaw method."""
     keys = list(dict.fromkeys([*METRICS, *(key for facts in models.values() for key in facts["mean"])]))
     keys = [key for key in keys if any(is_number(facts["mean"].get(key)) for facts in models.values())]
-    libraw = {m: f["mean"].get("psnr_linear_db") or 0 for m, f in models.items() if LIBRAW.fullmatch(m)}
-    best = max(libraw, key=libraw.__getitem__, default=None)
+    baselines = {m: f["mean"].get("psnr_linear_db") or 0 for m, f in models.items() if BASELINE.fullmatch(m)}
+    best = max(baselines, key=baselines.__getitem__, default=None)
     rows = []
     for model, facts in models.items():
         d = facts["against"].get(best)

@@ -19,6 +19,7 @@ from lincfa.data import torture
 from lincfa.data.build import PHOTOGRAPHS, read_photograph
 from lincfa.data.dataset import Scene, validation_scenes
 from lincfa.infer import Demosaicer
+from lincfa.peers import PEERS, load_peer
 from lincfa.rawwriter import XYZ_TO_LINEAR_SRGB
 
 BORDER_PX = 24
@@ -37,7 +38,8 @@ STEP = 1 / (16383 - 1024)
 class Model:
     """demosaic: a scene without its truth -> linear camera RGB [H, W, 3].
 
-    algorithm: what really runs: LibRaw's ahd, dht and aahd are Markesteijn 3-pass on X-Trans.
+    algorithm: what really runs: LibRaw's ahd, dht and aahd are Markesteijn 3-pass on X-Trans. Of peers the package and
+    its version; of networks 'network'.
     """
 
     name: str
@@ -58,6 +60,12 @@ def libraw_model(name: str, family: str) -> Model:
     return Model(name, demosaic, raw.algorithm_that_runs(LIBRAW_MODELS[name], family))
 
 
+def peer_model(name: str, family: str, device: str = "cpu") -> Model:
+    """One of lincfa.peers.PEERS; see `load_peer`, which it raises like."""
+    demosaic, package = load_peer(name, family, device)
+    return Model(name, lambda scene: demosaic(scene.mosaic, scene.cfa, scene.white_balance), package)
+
+
 def network_model(name: str, demosaicer: Demosaicer, strength: float = 0.0) -> Model:
     """strength: share of the scene's noise that a network which is told of noise shall take away."""
 
@@ -69,15 +77,18 @@ def network_model(name: str, demosaicer: Demosaicer, strength: float = 0.0) -> M
 
 
 def load_model(name: str, family: str, device: str = "cpu", strength: float = 0.0, keep_samples: bool = False) -> Model:
-    """By LibRaw's names (LIBRAW_MODELS), a checkpoint's path or a released model's name, for a CFA family.
+    """By LibRaw's names (LIBRAW_MODELS), a peer's (PEERS), a checkpoint's path or a released model's name, for a CFA
+    family.
 
     strength: of the networks that are told of noise; the others answer as they do. keep_samples: see infer.Demosaicer.
 
     Raises CheckpointError for what is none of these or was trained for another family, ValueError for an algorithm that
-    the family does not have.
+    the family does not have or whose package is missing.
     """
     if name in LIBRAW_MODELS:
         return libraw_model(name, family)
+    if name in PEERS:
+        return peer_model(name, family, device)
     weights = load_weights(find_weights(name))
     if weights.family != family:
         raise CheckpointError(f"{name}: trained for {weights.family} mosaics, and these are {family}")
@@ -105,7 +116,7 @@ def load_suite(
     reference = reference.shift(*phase)
     if suite == "raf":
         scenes = validation_scenes(path, family=family, count=count)
-        return [replace(scene, mosaic=_in_steps(scene.mosaic)) for scene in scenes]
+        return [replace(scene, mosaic=in_steps(scene.mosaic)) for scene in scenes]
     if suite == "truth":
         known = PHOTOGRAPHS | {HDR_SUFFIX}
         files = sorted(p for p in Path(path).iterdir() if p.suffix.lower() in known) if Path(path).is_dir() else []
@@ -125,7 +136,7 @@ def noisy(scene: Scene, read: float, shot: float, seed: int) -> Scene:
     white = 1, pure in the seed."""
     normal = np.random.default_rng(seed).standard_normal(scene.mosaic.shape)
     mosaic = scene.mosaic + np.sqrt(read**2 + shot * scene.mosaic.clip(0)) * normal
-    return replace(scene, mosaic=_in_steps(mosaic), noise=(read, shot))
+    return replace(scene, mosaic=in_steps(mosaic), noise=(read, shot))
 
 
 def torture_samples(family: str, side_px: int) -> list[Scene]:
@@ -246,10 +257,11 @@ def _read_truth(path: Path) -> np.ndarray:
 
 def _mosaiced(name: str, rgb: np.ndarray, cfa: CFA, group: str = "") -> Scene:
     """A balanced scene with the colours of linear sRGB, and its mosaic in 14-bit steps."""
-    return Scene(name, _in_steps(cfa.mosaic(rgb)), rgb, cfa, np.ones(3), XYZ_TO_LINEAR_SRGB, group)
+    return Scene(name, in_steps(cfa.mosaic(rgb)), rgb, cfa, np.ones(3), XYZ_TO_LINEAR_SRGB, group)
 
 
-def _in_steps(mosaic: np.ndarray) -> np.ndarray:
+def in_steps(mosaic: np.ndarray) -> np.ndarray:
+    """Rounded to whole STEPs."""
     return (np.rint(mosaic / STEP) * STEP).astype(np.float32)
 
 

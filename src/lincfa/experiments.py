@@ -14,7 +14,7 @@ from lincfa.dashboard import dashboard
 from lincfa.entries import entry
 from lincfa.ledger import STATUSES, Experiment, load, record
 from lincfa.recordtext import IN_README, METRICS, SPREAD_NOTE, cell, line, link, seeds, table
-from lincfa.runfiles import LIBRAW, LedgerError
+from lincfa.runfiles import BASELINE, LedgerError
 
 __all__ = ["Experiment", "LedgerError", "check", "generate", "load", "record", "render", "render_readme", "write"]
 
@@ -85,7 +85,7 @@ def render_readme(experiments: list[Experiment]) -> str:
             section = f"[{e.display_name}](docs/EXPERIMENTS.md#{e.id})"
             own = f"[**{e.released}**](models/{e.released}/README.md), {section}" if e.released else section
             candidates = {own: (means, spreads, seeds(runs))}
-            candidates |= {m: (f["mean"], f["spread"], "-") for m, f in models.items() if LIBRAW.fullmatch(m)}
+            candidates |= {m: (f["mean"], f["spread"], "-") for m, f in models.items() if BASELINE.fullmatch(m)}
             for name, (mean, spread, number) in candidates.items():
                 cells = [cell(key, mean.get(key), spread.get(key)) for key in IN_README]
                 rows[suite, cfa, name] = (-(mean.get("psnr_linear_db") or 0), (name, suite, cfa, *cells, number))

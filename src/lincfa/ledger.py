@@ -19,7 +19,7 @@ import yaml
 
 from lincfa.config import ConfigError, difference, to_dict
 from lincfa.runfiles import (
-    LIBRAW,
+    BASELINE,
     Evaluation,
     LedgerError,
     Run,
@@ -209,7 +209,7 @@ def baselines(experiments: list[Experiment]) -> dict[tuple[str, str], dict[str, 
         for evaluation in e.evaluations:
             known = best.setdefault((evaluation.suite, evaluation.cfa), {})
             for model, facts in evaluation.models.items():
-                if LIBRAW.fullmatch(model) and facts["images"] >= known.get(model, facts)["images"]:
+                if BASELINE.fullmatch(model) and facts["images"] >= known.get(model, facts)["images"]:
                     known[model] = facts
     return best
 

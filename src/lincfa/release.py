@@ -2,7 +2,7 @@
 
 <folder>/weights.safetensors    the network, by lincfa.checkpoint (best.pt for a recipe's own folder)
 <folder>/config.yaml            the last run's whole config
-<folder>/metrics.json           cost, provenance, evaluations
+<folder>/metrics.json           cost, provenance, end of the validation curve, evaluations and the weights they are of
 <folder>/robustness.json        a report of scripts/utils/robustness.py; may be missing
 <folder>/benchmark.json         a file of scripts/utils/benchmark.py; may be missing
 <folder>/training_data.tsv      file, split, origin and licence of every picture that was trained or validated on
@@ -16,21 +16,27 @@ from __future__ import annotations
 import collections
 import csv
 import json
+import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
 from torch import nn
 
-from lincfa.checkpoint import RELEASED, SUMS, Weights, find_weights, load_weights, save_weights
+from lincfa.checkpoint import RELEASED, SUMS, CheckpointError, Weights, find_weights, load_weights, save_weights
 from lincfa.data.manifest import DatasetError, Manifest
+from lincfa.evaluate import REFERENCES
 from lincfa.models import build, gmac_per_megapixel, parameter_count
+from lincfa.models.denoising import DenoisingNet
 from lincfa.raw import file_sha256
 from lincfa.robustness import report as robustness
 
 RESULTS = {"psnr_linear_db": ("linear dB", ".2f"), "psnr_srgb_db": ("sRGB-coded dB", ".2f"), "ssim": ("SSIM", ".4f")}
-RESULTS |= {"false_colour": ("false colour", ".4f"), "worse_than_markesteijn3": ("worse than Markesteijn-3", "d")}
-
-
+RESULTS |= {"false_colour": ("false colour", ".4f")}
+RESULTS |= {f"worse_than_{name}": (f"worse than {name}", "d") for name in REFERENCES.values()}
+HASHES = "weights_sha256"
+"""Of an evaluation or a robustness report: {model as it was named: sha256 of the weights' file}."""
+CURVE_POINTS = 3
 ROBUSTNESS, BENCHMARK = "robustness.json", "benchmark.json"
 
 
@@ -63,17 +69,43 @@ def _denoising(noisy: Weights, clean: Weights) -> tuple[dict, nn.Module]:
     return model, network
 
 
+def weights_hashes(names: Iterable[str]) -> dict[str, str]:
+    """{name: sha256 of the weights' file} for the networks among some models: what programs that measure write under
+    HASHES. LibRaw's and other people's demosaicers have no weights here, and are left out."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = file_sha256(find_weights(name))
+        except CheckpointError:
+            continue
+    return found
+
+
+def measured(path: Path, weights: Path, name: str) -> dict:
+    """The content of an evaluation or a robustness report, whose figures of the model `name` are of these weights.
+
+    Raises OSError, and ValueError, naming the file, where those figures are of other weights or do not say of which.
+    """
+    found, own = json.loads(path.read_text()), _own_names(weights.parent, {"name": name, "weights": weights.name})
+    hashes, expected = found.get(HASHES, {}), file_sha256(weights)
+    for model in found["mean"] if "mean" in found else found["models"]:
+        if _is_own(model, own) and hashes.get(model) != expected:
+            whose = f"are of other weights (sha256 {hashes[model]})" if model in hashes else f"have no {HASHES}"
+            raise ValueError(f"{path}: its figures of {model} {whose}: measure {weights} again")
+    return found
+
+
 def collect(weights: Path, logs: list[Path], evaluations: list[Path], licence: str, licence_reason: str) -> dict:
     """The content of metrics.json. logs: folders of the runs that led to the weights, each started from the one before;
     where the first started from a released model, that model's runs come before it. evaluations: files of
-    scripts/utils/evaluate.py. Raises CheckpointError, OSError."""
+    scripts/utils/evaluate.py. Raises CheckpointError, OSError, and ValueError as `measured` does."""
     loaded = load_weights(weights)
     network = loaded.network
-    measured = []
+    evaluated = []
     for path in evaluations:
-        found = json.loads(path.read_text())
-        facts = {key: found[key] for key in ("suite", "set", "cfa", "command", "commit", "mean", "spread")}
-        measured.append(facts)
+        found = measured(path, weights, loaded.facts["name"])
+        facts = {key: found[key] for key in ("suite", "set", "cfa", "command", "commit", "spread")}
+        evaluated.append(facts | {"mean": _with_worse(found), HASHES: found.get(HASHES, {})})
     runs = [yaml.safe_load((log / "provenance.yaml").read_text()) for log in logs]
     runs = [*(run for run in _ancestry(logs[0]) if run not in runs), *runs]
     return {
@@ -84,6 +116,7 @@ def collect(weights: Path, logs: list[Path], evaluations: list[Path], licence: s
         "model": loaded.model,
         "parameters": parameter_count(network),
         "gmac_per_megapixel": round(gmac_per_megapixel(network), 1),
+        **_cost_of_both(network),
         "margin_px": network.margin,
         "multiple_px": network.multiple,
         "any_phase": network.cfa is None,
@@ -93,8 +126,40 @@ def collect(weights: Path, logs: list[Path], evaluations: list[Path], licence: s
         "best": {"images": loaded.facts["images"], "validation": loaded.facts["validation"]},
         "earlier_runs": runs[:-1],
         "run": runs[-1],
-        "evaluations": measured,
+        "curve": _curve(logs[-1]),
+        "evaluations": evaluated,
     }
+
+
+def _with_worse(evaluation: dict) -> dict:
+    """Its means, and in them the number of images that are worse than the reference of the CFA."""
+    reference = REFERENCES[evaluation["cfa"]]
+    values = {}
+    for row in evaluation["rows"]:
+        value = row["psnr_linear_db"]
+        values.setdefault(row["model"], {})[row["image"]] = math.inf if value is None else value  # JSON has no infinity
+    theirs = values.pop(reference, {})
+    mean = dict(evaluation["mean"])
+    for name, ours in values.items() if theirs else ():
+        worse = sum(value < theirs[image] for image, value in ours.items())
+        mean[name] = mean[name] | {f"worse_than_{reference}": worse}
+    return mean
+
+
+def _cost_of_both(network: nn.Module) -> dict:
+    """What a picture costs for which both of a denoising model's networks run; nothing of another model."""
+    if not isinstance(network, DenoisingNet):
+        return {}
+    both = gmac_per_megapixel(network.clean) + gmac_per_megapixel(network.noisy)
+    return {"gmac_per_megapixel_both": round(both, 1)}
+
+
+def _curve(log: Path) -> list[dict]:
+    """The last validations of a run."""
+    rows = map(json.loads, (log / "metrics.jsonl").read_text().splitlines())
+    return [
+        {key: row[key] for key in ("images", "psnr_linear_db", "psnr_srgb_db")} for row in rows if row["kind"] == "val"
+    ][-CURVE_POINTS:]
 
 
 def _ancestry(log: Path) -> list[dict]:
@@ -140,18 +205,27 @@ def card(folder: Path) -> str:
     model, own = facts["model"], _own_names(folder, facts)
     arguments = ", ".join(f"{k} {v}" for k, v in model.items() if k != "name")
     phases = "any phase" if facts["any_phase"] else "any phase (lincfa.infer aligns it)"
+    gmac = f"{facts['gmac_per_megapixel']}"
+    if "gmac_per_megapixel_both" in facts:
+        gmac += f" (one network) to {facts['gmac_per_megapixel_both']} (both)"
+    curve = [f"{p['psnr_linear_db']:.2f} dB after {p['images']:,} patches" for p in facts.get("curve", [])]
     rows = [
-        ("input", f"mosaic [H, W], {facts['family']}, {phases}: linear, black = 0, white = 1, unbalanced, unclipped"),
+        (
+            "input",
+            f"mosaic [H, W], {facts['family']}, {phases}: linear, black = 0, white = 1, unbalanced, unclipped; "
+            "and the frame's white balance, three multipliers: told untruly or not at all, it costs quality",
+        ),
         ("output", "RGB [H, W, 3], linear camera values on the same scale, unclipped"),
         ("network", f"`{model['name']}` ({arguments}), {facts['parameters']:,} parameters"),
-        ("cost", f"{facts['gmac_per_megapixel']} GMAC per megapixel, counted by lincfa.models.gmac_per_megapixel"),
+        ("cost", f"{gmac} GMAC per megapixel, counted by lincfa.models.gmac_per_megapixel"),
         ("tiling", f"margin {facts['margin_px']} px, sides in multiples of {facts['multiple_px']} px"),
         ("weights", f"`{facts['weights']}`, {facts['licence']}"),
         *_runs([*facts.get("earlier_runs", []), facts["run"]]),
+        *([("end of the curve", f"{', '.join(curve)}: linear PSNR on the validation images")] if curve else []),
         ("best weights", f"after {facts['best']['images']:,} patches, by linear PSNR on the validation images"),
     ]
     parts = [f"# {facts['name']}", _markdown(("", ""), rows), "## Results"]
-    parts.append("Means over images; PSNR in dB with a border of 24 px cut. LibRaw's algorithms had the same mosaics.")
+    parts.append("Means over images; PSNR in dB with a border of 24 px cut. All models had the same mosaics.")
     parts += [_results(evaluation, facts, own) for evaluation in facts["evaluations"]]
     for file, section in ((ROBUSTNESS, _robustness), (BENCHMARK, _speed)):
         if (folder / file).is_file():
@@ -171,11 +245,16 @@ def write_sums(folder: Path) -> None:
 
 def _own_names(folder: Path, facts: dict) -> set[str]:
     """What the released model may be called in the files of other programs, by name and by path."""
-    return {facts["name"], folder.name, f"{folder.name}/{facts['weights']}"}
+    folders = {folder.name, f"{folder.parent.name}/{folder.name}"}
+    return {facts["name"], *folders, f"{folder.name}/{facts['weights']}"}
+
+
+def _is_own(model: str, own: set[str]) -> bool:
+    return "/".join(Path(model).parts[-2:]) in own
 
 
 def _label(model: str, facts: dict, own: set[str]) -> str:
-    return f"**{facts['name']}**" if "/".join(Path(model).parts[-2:]) in own else model
+    return f"**{facts['name']}**" if _is_own(model, own) else model
 
 
 def _runs(runs: list[dict]) -> list[tuple[str, str]]:
@@ -187,17 +266,21 @@ def _runs(runs: list[dict]) -> list[tuple[str, str]]:
         rows.append((f"command{nth}", f"`{run['command']}`"))
         source = f"{run['commit']}, {run['seed']}, sha256 {run['data']['sha256'][:16]}"
         rows.append((f"commit, seed, data{nth}", source))
+        for what, key in (("started from", "start_sha256"), ("taught by", "teacher_sha256")):
+            if run.get(key):
+                rows.append((f"{what}{nth}", f"weights of sha256 {run[key][:12]}"))
     return rows
 
 
 def _results(evaluation: dict, facts: dict, own: set[str]) -> str:
-    rows = []
-    for model, mean in sorted(evaluation["mean"].items(), key=lambda item: -item[1]["psnr_linear_db"]):
-        cells = [format(mean[k], spec) if mean.get(k) is not None else "" for k, (_, spec) in RESULTS.items()]
+    rows, means = [], evaluation["mean"]
+    columns = {k: column for k, column in RESULTS.items() if any(mean.get(k) is not None for mean in means.values())}
+    for model, mean in sorted(means.items(), key=lambda item: -item[1]["psnr_linear_db"]):
+        cells = [format(mean[k], spec) if mean.get(k) is not None else "" for k, (_, spec) in columns.items()]
         rows.append((_label(model, facts, own), *cells))
-    count = next(iter(evaluation["mean"].values()))["images"]
+    count = next(iter(means.values()))["images"]
     title = f"{evaluation['suite']}:{evaluation['set']}, {evaluation['cfa']}, {count} images"
-    table = _markdown(("model", *(label for label, _ in RESULTS.values())), rows)
+    table = _markdown(("model", *(label for label, _ in columns.values())), rows)
     return f"{title} (`{evaluation['command']}`)\n\n{table}"
 
 
@@ -207,7 +290,9 @@ def _robustness(report: dict, facts: dict, own: set[str]) -> list[str]:
         "## Robustness",
         f"Synthetic scenes with known truth, {report['cfa']}, without noise unless said (`{report['command']}`). "
         f"The reference is LibRaw's {report['reference']}, whose mosaics are rounded to 14 bits and its output to 16. "
-        "K R G B C M Y W are the corners of the RGB cube; an edge at 0° is upright.",
+        "Networks get mosaics that are not rounded, except in rows of 14-bit steps, which show what a sensor's own "
+        "steps cost every model. K R G B C M Y W are the corners of the RGB cube; an edge at 0° is upright. Phases are "
+        "crops at other phases of the CFA, frame origins crops at the same.",
         _markdown(("", *(_label(name, facts, own) for name in head[1:])), rows),
     ]
     for name, limits in report["limits"].items():

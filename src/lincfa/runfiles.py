@@ -17,8 +17,8 @@ import yaml
 
 YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The faster by far, where PyYAML was built with libyaml: the ledger is long."""
-LIBRAW = re.compile(r"bilinear|vng|markesteijn[13]|ahd|dht|aahd")
-"""Names of LibRaw's own methods in an evaluation: the baselines that stand beside."""
+BASELINE = re.compile(r"bilinear|vng|markesteijn[13]|ahd|dht|aahd|demosaicnet|menon2007(-srgb)?")
+"""Names of others' methods in an evaluation, LibRaw's and those of lincfa.peers: the baselines that stand beside."""
 
 
 class LedgerError(ValueError):
@@ -115,7 +115,7 @@ def read_evaluation(file: Path, root: Path) -> Evaluation:
             "against": {
                 other: _difference(ours, theirs)
                 for other, theirs in rows.items()
-                if LIBRAW.fullmatch(other) and not LIBRAW.fullmatch(model) and ours.keys() & theirs.keys()
+                if BASELINE.fullmatch(other) and not BASELINE.fullmatch(model) and ours.keys() & theirs.keys()
             },
         }
     facts = {key: found[key] for key in ("cfa", "command", "commit")}

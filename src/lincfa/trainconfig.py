@@ -42,8 +42,8 @@ class DataConfig:
 class OptimConfig:
     """AdamW (Loshchilov and Hutter 2019): linear warm-up, then cosine to last_lr_share of lr. clip_norm: of the
     gradient. ema_halflife_images: of the weights' average, shortened to a tenth of what was seen at the start.
-    muon: parts of the network ('blocks', 'head') whose kernels are updated by Muon instead (lincfa.optim), those of them
-    that it has."""
+    muon: parts of the network ('blocks', 'head') whose kernels Muon updates instead (lincfa.optim), of those that it
+    has."""
 
     lr: float = 1e-3
     last_lr_share: float = 0.01

@@ -6,6 +6,8 @@ values, on the scale where white is 1, over the frame without evaluate.BORDER_PX
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -13,14 +15,15 @@ import numpy as np
 from lincfa import metrics
 from lincfa.cfa import CFA
 from lincfa.data.dataset import Scene
-from lincfa.evaluate import BORDER_PX, STEP, Model
+from lincfa.evaluate import BORDER_PX, STEP, Model, in_steps
 from lincfa.robustness import scenes
 from lincfa.robustness.mtf import mtf50
 
 LEVELS = {"0.001": 16 * STEP, "0.18": 2768 * STEP, "0.9": 13824 * STEP}
 """Whole 14-bit steps in every channel: LibRaw's mosaics are rounded to them."""
 READ_NOISE = 4 * STEP
-EXPOSURES_EV = (-2, -4, -6, 2)
+EXPOSURES_EV = (-2, -2.5, -4, -6, 2)
+"""The half stop is for networks: lincfa.models.normalising_gain undoes whole stops, bit for bit."""
 EDGE_BAND_PX = 5
 PHASE_BORDER_PX = 160
 """More than any network's margin: within it, a frame's border may be treated differently at each crop."""
@@ -54,7 +57,7 @@ def black_frame(model: Model, cfa: CFA) -> dict:
     for seed in range(4):
         noise = np.random.default_rng(seed).normal(0, READ_NOISE, (192, 192))
         black = scenes.exposed("black", np.zeros((192, 192, 3)), cfa)
-        mosaic = (np.rint(noise / STEP) * STEP).astype(np.float32)
+        mosaic = in_steps(noise)
         for sign in (1, -1):
             means.append(model.demosaic(replace(black, mosaic=sign * mosaic)).mean((0, 1), np.float64))
     bias = np.mean(means, 0)
@@ -66,13 +69,17 @@ def black_frame(model: Model, cfa: CFA) -> dict:
 def edges(model: Model, cfa: CFA) -> dict:
     """RMSE within EDGE_BAND_PX of edges between the corners of the RGB cube, the phases of the CFA taking turns.
 
-    'edge_cases' has every case: two of K R G B C M Y W, and the angle in degrees from the vertical.
+    The mean is over all cases, and over those of each angle. 'edge_cases' has every case: two of K R G B C M Y W, and
+    the angle in degrees from the vertical.
     """
-    cases = {name: edge_rmse(model, case) for name, case in edge_scenes(cfa).items()}
+    cases, by_angle = {}, {angle: [] for angle in scenes.EDGE_ANGLES_DEG}
+    for name, case in edge_scenes(cfa).items():
+        cases[name] = edge_rmse(model, case)
+        by_angle[case[1]].append(cases[name])
     worst = max(cases, key=cases.get)
-    values = list(cases.values())
     return {
-        "edge_rmse_mean": float(np.mean(values)),
+        "edge_rmse_mean": float(np.mean(list(cases.values()))),
+        **{f"edge_{angle}deg_rmse_mean": float(np.mean(values)) for angle, values in by_angle.items()},
         "edge_rmse_worst": cases[worst],
         "edge_worst_case": worst,
         "edge_cases": cases,
@@ -98,39 +105,65 @@ def edge_rmse(model: Model, case: tuple[Scene, int]) -> float:
 def exposure(model: Model, cfa: CFA, pictures: dict[str, np.ndarray]) -> dict:
     """What a change of exposure costs in PSNR against the same picture at 0 EV, in dB: mean and maximum over pictures.
 
-    The output is brought back to 0 EV first.
+    Peak and errors are those of the exposure. '_14bit': with every mosaic, that of 0 EV too, in whole 14-bit steps, and
+    so with the sensor's quantisation. Without it for networks only, as LibRaw takes integers.
     """
-    losses = {ev: [] for ev in EXPOSURES_EV}
-    for name, rgb in pictures.items():
-        at_zero = _psnr_at(model, name, rgb, cfa, 0)
-        for ev, loss in losses.items():
-            psnr_db = _psnr_at(model, name, rgb, cfa, ev)
-            loss.append(0.0 if psnr_db == at_zero else at_zero - psnr_db)
     found = {}
-    for ev, loss in losses.items():
-        found[f"exposure_{ev:+d}ev_loss_db"] = float(np.mean(loss))
-        found[f"exposure_{ev:+d}ev_loss_max_db"] = float(np.max(loss))
+    for steps, suffix in ((False, ""), (True, "_14bit")):
+        if not steps and model.algorithm != "network":
+            continue
+        losses = {ev: [] for ev in EXPOSURES_EV}
+        for name, rgb in pictures.items():
+            at_zero = _psnr_at(model, name, rgb, cfa, 0, steps)
+            for ev, loss in losses.items():
+                psnr_db = _psnr_at(model, name, rgb, cfa, ev, steps)
+                loss.append(0.0 if psnr_db == at_zero else at_zero - psnr_db)
+        for ev, loss in losses.items():
+            found[f"exposure_{ev:+g}ev{suffix}_loss_db"] = float(np.mean(loss))
+            found[f"exposure_{ev:+g}ev{suffix}_loss_max_db"] = float(np.max(loss))
     return found
 
 
-def _psnr_at(model: Model, name: str, rgb: np.ndarray, cfa: CFA, ev: int) -> float:
+def _psnr_at(model: Model, name: str, rgb: np.ndarray, cfa: CFA, ev: float, steps: bool) -> float:
     scene = scenes.exposed(name, rgb * np.float32(2.0**ev), cfa)
-    return metrics.psnr(_balanced(model, scene) / 2.0**ev, rgb, peak=1.0, border=BORDER_PX)
+    if steps:
+        scene = replace(scene, mosaic=in_steps(scene.mosaic))
+    return metrics.psnr(_balanced(model, scene), _truth(scene), peak=2.0**ev, border=BORDER_PX)
 
 
 def phases(model: Model, cfa: CFA) -> dict:
     """The largest difference between a frame's output and that of its crops, which begin at each phase of the CFA."""
-    border, period = PHASE_BORDER_PX, max(cfa.period)
+    return {"phase_difference_max": _moved(model, cfa, cfa.phases.values(), max(cfa.period))[0]}
+
+
+def frame_origin(model: Model, cfa: CFA, multiple: int) -> dict:
+    """Maximum and RMS of the difference between a frame's output and that of its crops in the same phase of the CFA.
+
+    multiple: the side in px of the cells that a network works on, `network.multiple`. The crops begin at the multiples
+    of the CFA's period below that of both, and at one of them at least: to the right, below, and both.
+    """
+    period = max(cfa.period)
+    steps = range(period, max(math.lcm(period, multiple), 2 * period), period)
+    origins = [origin for k in steps for origin in ((0, k), (k, 0), (k, k))]
+    worst, rms = _moved(model, cfa, origins, steps[-1])
+    return {"origin_difference_max": worst, "origin_difference_rms": rms}
+
+
+def _moved(model: Model, cfa: CFA, origins: Iterable[tuple[int, int]], farthest_px: int) -> tuple[float, float]:
+    """(largest absolute, RMS) difference between a frame's output and that of its crops at origins (dy, dx), none of
+    them beyond farthest_px; not white balanced."""
+    border = PHASE_BORDER_PX
     side = 2 * border + 384  # past 512, where LibRaw's Markesteijn begins its next tile
-    whole = scenes.exposed("strokes", scenes.strokes(side + period), cfa)
+    whole = scenes.exposed("strokes", scenes.strokes(side + farthest_px), cfa)
     expected = model.demosaic(whole)
-    worst = 0.0
-    for dy, dx in cfa.phases.values():
+    worst, squares = [], []
+    for dy, dx in origins:
         area = np.s_[dy : dy + side, dx : dx + side]
         crop = replace(whole, mosaic=whole.mosaic[area], rgb=whole.rgb[area], cfa=cfa.shift(dy, dx))
         difference = (model.demosaic(crop) - expected[area])[border:-border, border:-border]
-        worst = np.maximum(worst, np.abs(difference).max())  # keeps nan
-    return {"phase_difference_max": float(worst)}
+        worst.append(np.abs(difference).max())
+        squares.append(np.mean(difference**2, dtype=np.float64))
+    return float(np.max(worst)), float(np.mean(squares) ** 0.5)  # which keep nan
 
 
 def zone_plate(model: Model, cfa: CFA) -> dict:
