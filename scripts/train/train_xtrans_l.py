@@ -5,8 +5,8 @@
     python scripts/train/train_xtrans_l.py --data data/photographs
 
 A patch costs four and a half times xtrans-s's, whose weights it begins with (lincfa.models.growth); the same command
-again continues. The released weights grew in two steps, by way of 112 channels and 5 blocks: models/xtrans-l/README.md,
-docs/EXPERIMENTS.md, v5.7, v5.9 and v5.12.
+again continues. The released weights grew in two steps, by way of 112 channels and 5 blocks, with AdamW, and were then
+trained on with Muon: models/xtrans-l/README.md, docs/EXPERIMENTS.md, v5.7, v5.9, v5.12 and v5.14.
 """
 
 import sys

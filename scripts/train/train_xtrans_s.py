@@ -4,10 +4,11 @@
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_xtrans_s.py --data data/photographs
 
-An hour of two CPU cores with bfloat16; the same command again continues. The released weights came in four steps, of
+An hour of one CPU core with bfloat16; the same command again continues. The released weights came in five steps, of
 which each began with the weights before (commands and commits: models/xtrans-s/README.md): photographs, then saturated
-edges, then photographs in more saturated colours, then xtrans-l as a teacher. The data of all are in this recipe;
-docs/EXPERIMENTS.md, v5.1, v5.3, v5.5 and v5.10.
+edges, then photographs in more saturated colours, then xtrans-l as a teacher, then Muon, with whites as a sensor has
+them. The data of all and the optimizer of the last are in this recipe; docs/EXPERIMENTS.md, v5.1, v5.3, v5.5, v5.10 and
+v5.15.
 """
 
 import sys
