@@ -4,7 +4,8 @@
     python scripts/utils/release.py checkpoints/xtrans-s-denoise/best.pt --to models/xtrans-s-denoise --clean xtrans-s
 
 All patches are noisy, from hardly to much; where there is no noise the released model is xtrans-s itself
-(lincfa.models.denoising). Results: models/xtrans-s-denoise/README.md, docs/EXPERIMENTS.md, v5.6.
+(lincfa.models.denoising). The released noisy weights were trained with AdamW, before the recipes had Muon. Results:
+models/xtrans-s-denoise/README.md, docs/EXPERIMENTS.md, v5.6.
 """
 
 import sys

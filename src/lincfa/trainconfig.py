@@ -132,7 +132,8 @@ PACKED = TrainConfig(
     validate_every_images=32_000,
 )
 """What the recipes of the released packed networks share. Phases are off: these networks take phase 0, and
-lincfa.infer aligns frames to it. Half of the photographs get other colours, more saturated or less (v5.5)."""
+lincfa.infer aligns frames to it. Half of the photographs get other colours, more saturated or less (v5.5). Muon trains
+all kernels but those of the linear layer (v6.21)."""
 
 LAB = replace(
     PACKED,
