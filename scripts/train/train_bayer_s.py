@@ -18,9 +18,12 @@ CONFIG = replace(
     PACKED,
     name="bayer-s",
     checkpoint_folder="bayer-s",
-    images=448_000,
-    model=PACKED.model | {"family": "bayer", "width": 32, "blocks": 2, "coarse_blocks": 3, "coarse_width": 80},
-    data=replace(PACKED.data, family="bayer", first_share=0.85),
+    images=560_000,
+    model=PACKED.model | {"family": "bayer", "width": 48, "blocks": 3, "mean_of_pixels": True},
+    symmetric=True,
+    data=replace(
+        PACKED.data, family="bayer", first_share=0.85, augment=replace(PACKED.data.augment, white_spread_ev=1.0)
+    ),
 )
 
 if __name__ == "__main__":

@@ -21,7 +21,9 @@ CONFIG = replace(
     PACKED,
     name="xtrans-s",
     checkpoint_folder="xtrans-s",
+    images=560_000,
     model=PACKED.model | {"family": "xtrans", "width": 64, "blocks": 5},
+    symmetric=True,
     data=replace(PACKED.data, first_share=0.85, augment=replace(PACKED.data.augment, white_spread_ev=1.0)),
 )
 

@@ -174,12 +174,16 @@ def _loop(config: TrainConfig, run: TrainState, patches: PatchSet, log: RunLog |
                 loss, parts[name] = loss + term.weight * extra, extra.detach()
             run.scaler.scale(loss).backward()
             run.scaler.unscale_(run.optimizer)
+            if run.symmetry:
+                run.symmetry.of_gradients()
             norm = nn.utils.clip_grad_norm_(run.network.parameters(), config.optim.clip_norm)
             # With fp16 the scaler skips a step whose gradient overflows.
             if not (loss.isfinite() and (norm.isfinite() or run.scaler.is_enabled())):
                 raise TrainingError(f"{config.name}: loss {loss:g}, gradient {norm:g} after {run.images} images")
             run.scaler.step(run.optimizer)
             run.scaler.update()
+            if run.symmetry and run.images % config.log_every_images < config.batch:
+                run.symmetry.of_weights()
             run.optimizer.zero_grad(set_to_none=True)
             run.images += config.batch
             run.update_average()

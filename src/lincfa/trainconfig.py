@@ -66,6 +66,7 @@ class TrainConfig:
     (Kirkpatrick et al. 2017; lincfa.terms.Consolidation).
     teacher: a released model or checkpoint whose outputs are targets beside the truth, at teacher_weight times the
     weights of loss (distillation, Hinton et al. 2015; lincfa.terms.Teacher).
+    symmetric: keep the kernels of a packed network alike in all quarter turns (lincfa.models.symmetry).
     adversarial: weight of a small patch discriminator's term (Isola et al. 2017, Mao et al. 2017; lincfa.adversary).
     outputs_every_images: the panel of validation is kept so often as logs/<name>/outputs/<images>.png; 0: never.
     """
@@ -85,6 +86,7 @@ class TrainConfig:
     ewc_images: int = 256
     teacher: str | None = None
     teacher_weight: float = 0.0
+    symmetric: bool = False
     adversarial: float = 0.0
     precision: str = "fp32"
     channels_last: bool = False

@@ -13,6 +13,7 @@ from lincfa.checkpoint import BEST, STATE, find_weights, load_state, load_weight
 from lincfa.config import difference, to_dict
 from lincfa.models import build
 from lincfa.models.growth import grow
+from lincfa.models.symmetry import Symmetry
 from lincfa.optim import optimizer_of
 from lincfa.provenance import git_commit
 from lincfa.raw import file_sha256
@@ -31,6 +32,7 @@ class TrainState:
         self.folder = root / "checkpoints" / config.checkpoint_folder
         torch.manual_seed(config.seed)
         self.network = build(**config.model)
+        self.symmetry = self._symmetry() if config.symmetric else None
         begun = (self.folder / STATE).exists()
         self.start_sha256 = None  # of the file that start_from was read from
         if config.start_from and not begun:
@@ -59,6 +61,14 @@ class TrainState:
         except ValueError as error:
             raise TrainingError(f"{path}: its network is not the {self.config.model} to be trained: {error}") from error
         self.start_sha256 = file_sha256(path)
+
+    def _symmetry(self) -> Symmetry:
+        try:
+            symmetry = Symmetry(self.network)
+        except ValueError as error:
+            raise TrainingError(f"{self.config.name}: {error}") from error
+        symmetry.begin()
+        return symmetry
 
     def _freeze(self, beginnings: tuple[str, ...]) -> list[nn.Module]:
         """The parts of the network that are left without anything to train."""

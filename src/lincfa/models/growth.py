@@ -53,4 +53,11 @@ def _fits(own: torch.Size, given: torch.Size, may_grow: bool) -> bool:
 
 def _kind(network: PackedNet) -> tuple:
     """What cannot change without changing the pictures."""
-    return network.cfa, network.coding, network.pack, network.relative, network.head.bias is None
+    return (
+        network.cfa,
+        network.coding,
+        network.pack,
+        network.relative,
+        network.mean_of_pixels,
+        network.head.bias is None,
+    )

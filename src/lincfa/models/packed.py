@@ -34,8 +34,10 @@ class PackedNet(nn.Module):
     and at equal width cost a quarter; but a picture then depends on which of its cells come together, and so a little
     on where the frame begins: for X-Trans, whose tile is its own shift by (3, 3), on its phase as well.
     kernel: side of the blocks' kernels on cells of 2 x 2 or 3 x 3, odd. tail_width: channels of a last 3x3 convolution
-    on pixels instead of cells; 0: none.
-    Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family or norm.
+    on pixels instead of cells; 0: none. mean_of_pixels (Bayer only): samples are relative to the mean around each
+    pixel, where it is otherwise that around their cell.
+    Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family or norm, and pixels' means for
+    X-Trans: 7 x 7 of its photosites are not of each colour as often as any others.
     """
 
     tolerates_bf16 = True
@@ -55,14 +57,18 @@ class PackedNet(nn.Module):
         coarse_width: int = 64,
         kernel: int = 3,
         tail_width: int = 0,
+        mean_of_pixels: bool = False,
     ):
         super().__init__()
         if family not in PACK:
             raise ValueError(f"family is one of {', '.join(PACK)}, not {family!r}")
         if norm not in ("batch", "none"):
             raise ValueError(f"norm is 'batch' or 'none', not {norm!r}")
+        if mean_of_pixels and family != "bayer":
+            raise ValueError(f"mean_of_pixels is for Bayer, not {family}")
         self.cfa, usual = PACK[family]
         self.coding, self.pack, self.relative, self.takes_noise = coding, pack or usual, relative, noise
+        self.mean_of_pixels = mean_of_pixels
         self.multiple = math.lcm(self.cfa.period[0], self.pack * (2 if coarse_blocks else 1))
         # One cell for each 3x3 convolution and for the mean, and a pixel's way to the far side of its own cell; two
         # cells for each 3x3 convolution on coarse ones, and a cell's way to the far side of its coarse one.
@@ -108,7 +114,18 @@ class PackedNet(nn.Module):
             rgb = local + F.pixel_shuffle(self.tail(features) + linear, self.pack)
         return _power(rgb, 1 / self.coding)
 
+    def kernels_by_channels(self) -> list[tuple[nn.Parameter, str, str]]:
+        """The kernels of cells of 2 x 2 or 3 x 3, with what their outputs and inputs are (lincfa.models.symmetry)."""
+        between = [(conv.weight, "features", "features") for block in self.blocks for conv in (block[0], block[-1])]
+        told = [(self.noise.weight, "features", "cells")] if self.takes_noise else []
+        head = [(self.head.weight, "features", "samples"), (self.tail.weight, "samples", "features")]
+        return [*head, (self.linear.weight, "samples", "samples"), *between, *told]
+
     def _local_mean(self, coded: torch.Tensor) -> torch.Tensor:
+        if self.mean_of_pixels:  # of 7 x 7, of which the outermost count half: each phase of Bayer alike
+            padded = F.pad(coded, (3, 3, 3, 3), "reflect")
+            rows = F.avg_pool2d(F.avg_pool2d(padded, (6, 1), 1), (2, 1), 1)
+            return F.avg_pool2d(F.avg_pool2d(rows, (1, 6), 1), (1, 2), 1)
         return F.interpolate(self._cell_mean(coded), scale_factor=self.pack, mode="nearest")
 
     def _cell_mean(self, samples: torch.Tensor) -> torch.Tensor:

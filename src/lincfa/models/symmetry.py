@@ -1,0 +1,105 @@
+"""Packed networks that give the turned picture for a turned mosaic, by kernels that are alike in all quarter turns.
+
+Source: group-equivariant convolutions, Cohen and Welling 2016 (arXiv:1602.07576). Here all kernels stay of full size,
+and are kept among the symmetric ones: a trained network is an ordinary one.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lincfa.models.packed import PackedNet
+
+QUARTER_TURNS = 4
+
+
+class Symmetry:
+    """What ties a packed network's kernels: its features come in four orientations, a quarter of the channels each.
+
+    To turn a picture turns the features and exchanges their orientations. X-Trans is turned about a cell's middle.
+    Bayer is turned about a red photosite, as its cells of 2 x 2 have no symmetry: the last row and column of its
+    kernels' pixels have no counterpart and stay zero, and so does what links different photosites in the linear layer.
+    Raises ValueError for other networks, and a width that is no multiple of 4.
+    """
+
+    def __init__(self, network: nn.Module):
+        kernels = network.kernels_by_channels() if isinstance(network, PackedNet) else []
+        if len(kernels) != len(list(network.parameters())):
+            raise ValueError("symmetric is for packed networks of one level, without biases, norm and pixel layers")
+        if network.head.weight.shape[0] % QUARTER_TURNS:
+            raise ValueError(f"symmetric takes a width that is a multiple of 4, not {network.head.weight.shape[0]}")
+        if network.pack % 2 == 0 and (network.takes_noise or not network.mean_of_pixels):
+            raise ValueError(
+                "symmetric takes means of pixels for cells of even sides, and no noise: cells lie beside them"
+            )
+        self._kernels, self._pack = kernels, network.pack
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Make fresh kernels symmetric, as large as they were."""
+        for kernel, outputs, inputs in self._kernels:
+            size = kernel.norm()
+            kernel.copy_(symmetric_part(kernel, outputs, inputs, self._pack))
+            kernel.mul_(size / kernel.norm().clamp_min(torch.finfo(kernel.dtype).tiny))
+
+    @torch.no_grad()
+    def of_weights(self) -> None:
+        """Undo what an optimizer's rounding has made of them: now and then is enough, as it is of symmetric gradients."""
+        for kernel, outputs, inputs in self._kernels:
+            kernel.copy_(symmetric_part(kernel, outputs, inputs, self._pack))
+
+    @torch.no_grad()
+    def of_gradients(self) -> None:
+        for kernel, outputs, inputs in self._kernels:
+            if kernel.grad is not None:
+                kernel.grad.copy_(symmetric_part(kernel.grad, outputs, inputs, self._pack))
+
+
+def symmetric_part(kernel: torch.Tensor, outputs: str, inputs: str, pack: int) -> torch.Tensor:
+    """The mean of a kernel's four turns: the nearest kernel that is symmetric.
+
+    kernel: [out, in, 3, 3] of cells. outputs, inputs: 'features', four orientations of equally many channels, or
+    'samples', each of some colours at each of a cell's photosites, in the order of `pixel_unshuffle`, or 'cells', which
+    are not turned in themselves.
+    """
+    kernel = kernel.contiguous()
+    if outputs == inputs == "samples":
+        return _mean_linear(kernel, pack)
+    out, into = kernel.shape[:2]
+    if inputs == outputs == "features":
+        return _mean(kernel.view(4, out // 4, 4, into // 4, 3, 3), (0, 2)).reshape(kernel.shape)
+    # Of cells and of the photosites in them, as one kernel of pixels. To go from features to photosites is the way back.
+    pack = 1 if inputs == "cells" else pack
+    reach, cut = 3 * pack, 1 - pack % 2
+    if outputs == "features":
+        split = kernel.view(4, out // 4, -1, pack, pack, 3, 3).permute(0, 1, 2, 5, 3, 6, 4)
+        pixels, orientations = split.reshape(4, out // 4, -1, reach, reach), (0,)
+    else:
+        split = kernel.flip(2, 3).view(-1, pack, pack, 4, into // 4, 3, 3).permute(0, 3, 4, 5, 1, 6, 2)
+        pixels, orientations = split.reshape(-1, 4, into // 4, reach, reach), (1,)
+    mean = F.pad(_mean(pixels[..., : reach - cut, : reach - cut], orientations), (0, cut, 0, cut)).view(split.shape)
+    if outputs == "features":
+        return mean.permute(0, 1, 2, 4, 6, 3, 5).reshape(kernel.shape)
+    return mean.permute(0, 4, 6, 1, 2, 3, 5).reshape(kernel.shape).flip(2, 3)
+
+
+def _mean(values: torch.Tensor, orientations: tuple[int, ...]) -> torch.Tensor:
+    """values: [..., side, side], with axes of four orientations. (1 + half turn) (1 + quarter turn) / 4 has all four."""
+    for turns in (2, 1):
+        turned = torch.rot90(values, turns, (-2, -1))
+        values = (values + turned.roll([turns] * len(orientations), orientations)) / 2
+    return values
+
+
+def _mean_linear(kernel: torch.Tensor, pack: int) -> torch.Tensor:
+    """[3 p p, 3 p p, 1, 1], from photosites to the photosites of their own cell."""
+    values = kernel.view(3, pack, pack, 3, pack, pack)
+    if pack % 2 == 0:  # about a photosite: each stays with itself, and a quarter turn exchanges the two greens
+        itself = torch.eye(pack**2, dtype=kernel.dtype, device=kernel.device)
+        values = values * itself.view(1, pack, pack, 1, pack, pack)
+        return ((values + values.permute(0, 2, 1, 3, 5, 4)) / 2).reshape(kernel.shape)
+    for turns in (2, 1):
+        values = (values + torch.rot90(torch.rot90(values, turns, (1, 2)), turns, (4, 5))) / 2
+    return values.reshape(kernel.shape)
