@@ -16,7 +16,7 @@ QUARTER_TURNS = 4
 
 
 class Symmetry:
-    """What ties a packed network's kernels: its features come in four orientations, a quarter of the channels each.
+    """What ties a packed network's kernels: its features come in four orientations, each a channel.
 
     To turn a picture turns the features and exchanges their orientations. X-Trans is turned about a cell's middle.
     Bayer is turned about a red photosite, as its cells of 2 x 2 have no symmetry: the last row and column of its
@@ -32,7 +32,7 @@ class Symmetry:
             raise ValueError(f"symmetric takes a width that is a multiple of 4, not {network.head.weight.shape[0]}")
         if network.pack % 2 == 0 and (network.takes_noise or not network.mean_of_pixels):
             raise ValueError(
-                "symmetric takes means of pixels for cells of even sides, and no noise: cells lie beside them"
+                "symmetric takes means of pixels for Bayer, and no noise: its cells lie beside their middle"
             )
         self._kernels, self._pack = kernels, network.pack
 
@@ -46,7 +46,7 @@ class Symmetry:
 
     @torch.no_grad()
     def of_weights(self) -> None:
-        """Undo what an optimizer's rounding has made of them: now and then is enough, as it is of symmetric gradients."""
+        """Undo what rounding did to them: gradients that are symmetric leave no more, so now and then is enough."""
         for kernel, outputs, inputs in self._kernels:
             kernel.copy_(symmetric_part(kernel, outputs, inputs, self._pack))
 
@@ -60,7 +60,7 @@ class Symmetry:
 def symmetric_part(kernel: torch.Tensor, outputs: str, inputs: str, pack: int) -> torch.Tensor:
     """The mean of a kernel's four turns: the nearest kernel that is symmetric.
 
-    kernel: [out, in, 3, 3] of cells. outputs, inputs: 'features', four orientations of equally many channels, or
+    kernel: [out, in, 3, 3] of cells. outputs, inputs: 'features', each in four orientations, one after the other, or
     'samples', each of some colours at each of a cell's photosites, in the order of `pixel_unshuffle`, or 'cells', which
     are not turned in themselves.
     """
@@ -69,16 +69,16 @@ def symmetric_part(kernel: torch.Tensor, outputs: str, inputs: str, pack: int) -
         return _mean_linear(kernel, pack)
     out, into = kernel.shape[:2]
     if inputs == outputs == "features":
-        return _mean(kernel.view(4, out // 4, 4, into // 4, 3, 3), (0, 2)).reshape(kernel.shape)
-    # Of cells and of the photosites in them, as one kernel of pixels. To go from features to photosites is the way back.
+        return _mean(kernel.view(out // 4, 4, into // 4, 4, 3, 3), (1, 3)).reshape(kernel.shape)
+    # Of cells and of the photosites in them, as one kernel of pixels; from features to photosites it is the way back.
     pack = 1 if inputs == "cells" else pack
     reach, cut = 3 * pack, 1 - pack % 2
     if outputs == "features":
-        split = kernel.view(4, out // 4, -1, pack, pack, 3, 3).permute(0, 1, 2, 5, 3, 6, 4)
-        pixels, orientations = split.reshape(4, out // 4, -1, reach, reach), (0,)
+        split = kernel.view(out // 4, 4, -1, pack, pack, 3, 3).permute(0, 1, 2, 5, 3, 6, 4)
+        pixels, orientations = split.reshape(out // 4, 4, -1, reach, reach), (1,)
     else:
-        split = kernel.flip(2, 3).view(-1, pack, pack, 4, into // 4, 3, 3).permute(0, 3, 4, 5, 1, 6, 2)
-        pixels, orientations = split.reshape(-1, 4, into // 4, reach, reach), (1,)
+        split = kernel.flip(2, 3).view(-1, pack, pack, into // 4, 4, 3, 3).permute(0, 3, 4, 5, 1, 6, 2)
+        pixels, orientations = split.reshape(-1, into // 4, 4, reach, reach), (2,)
     mean = F.pad(_mean(pixels[..., : reach - cut, : reach - cut], orientations), (0, cut, 0, cut)).view(split.shape)
     if outputs == "features":
         return mean.permute(0, 1, 2, 4, 6, 3, 5).reshape(kernel.shape)
@@ -86,7 +86,7 @@ def symmetric_part(kernel: torch.Tensor, outputs: str, inputs: str, pack: int) -
 
 
 def _mean(values: torch.Tensor, orientations: tuple[int, ...]) -> torch.Tensor:
-    """values: [..., side, side], with axes of four orientations. (1 + half turn) (1 + quarter turn) / 4 has all four."""
+    """values: [..., side, side], with axes of four orientations. (1 + half turn)(1 + quarter turn) / 4 is all four's."""
     for turns in (2, 1):
         turned = torch.rot90(values, turns, (-2, -1))
         values = (values + turned.roll([turns] * len(orientations), orientations)) / 2
