@@ -58,6 +58,8 @@ class TrainState:
         start = load_weights(path).network
         try:
             grow(self.network, start)
+            if self.symmetry:
+                self.symmetry.check()
         except ValueError as error:
             raise TrainingError(f"{path}: its network is not the {self.config.model} to be trained: {error}") from error
         self.start_sha256 = file_sha256(path)

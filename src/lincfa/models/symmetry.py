@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from lincfa.models.packed import PackedNet
 
 QUARTER_TURNS = 4
+TOLERANCE = 1e-3
+"""Of a kernel's norm: what float16 weights, and rounding since the last `Symmetry.of_weights`, may be off."""
 
 
 class Symmetry:
@@ -43,6 +45,13 @@ class Symmetry:
             size = kernel.norm()
             kernel.copy_(symmetric_part(kernel, outputs, inputs, self._pack))
             kernel.mul_(size / kernel.norm().clamp_min(torch.finfo(kernel.dtype).tiny))
+
+    @torch.no_grad()
+    def check(self) -> None:
+        """Raises ValueError for kernels that are not symmetric."""
+        for kernel, outputs, inputs in self._kernels:
+            if (kernel - symmetric_part(kernel, outputs, inputs, self._pack)).norm() > TOLERANCE * kernel.norm():
+                raise ValueError("its kernels are not symmetric, as symmetric=true would have them")
 
     @torch.no_grad()
     def of_weights(self) -> None:
@@ -86,7 +95,7 @@ def symmetric_part(kernel: torch.Tensor, outputs: str, inputs: str, pack: int) -
 
 
 def _mean(values: torch.Tensor, orientations: tuple[int, ...]) -> torch.Tensor:
-    """values: [..., side, side], with axes of four orientations. (1 + half turn)(1 + quarter turn) / 4 is all four's."""
+    """values: [..., side, side], with axes of four orientations. (1 + half)(1 + quarter turn) / 4 is all four's."""
     for turns in (2, 1):
         turned = torch.rot90(values, turns, (-2, -1))
         values = (values + turned.roll([turns] * len(orientations), orientations)) / 2

@@ -1,0 +1,129 @@
+"""Networks whose kernels are kept symmetric: the picture of a turned mosaic is the turned picture."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_config
+
+from lincfa.cfa import RGGB, XTRANS
+from lincfa.checkpoint import load_weights
+from lincfa.data.torture import torture_scene
+from lincfa.infer import Demosaicer
+from lincfa.models import build
+from lincfa.models.growth import grow
+from lincfa.models.symmetry import Symmetry, symmetric_part
+from lincfa.train import train
+from lincfa.trainconfig import TrainingError
+
+FAMILIES = {"xtrans": (XTRANS, {}), "bayer": (RGGB, {"mean_of_pixels": True})}
+SIDE = 84
+
+
+def network(family="xtrans", symmetric=True, seed=0, **kwargs):
+    torch.manual_seed(seed)
+    net = build("packed", family=family, **{"width": 8, "blocks": 1, "coding": 0.5, **FAMILIES[family][1], **kwargs})
+    if symmetric:
+        Symmetry(net).begin()
+    return net
+
+
+def change_by_turning(net, turns, **noise):
+    """The largest difference between the turned picture and the picture of the turned mosaic, away from the border."""
+    cfa, demosaicer, inner = net.cfa, Demosaicer(net), slice(net.margin, -net.margin)
+    mosaic = cfa.mosaic(torture_scene(4, SIDE))
+    straight = demosaicer(mosaic, cfa, **noise)
+    turned = demosaicer(np.rot90(mosaic, turns).copy(), cfa.dihedral(turns, *mosaic.shape), **noise)
+    return np.abs(np.rot90(straight, turns) - turned)[inner, inner].max()
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_turned_mosaic_gives_the_turned_picture_and_only_of_symmetric_kernels(family, turns):
+    assert change_by_turning(network(family), turns) < 1e-5
+    assert change_by_turning(network(family, symmetric=False), turns) > 1e-2
+
+
+def test_a_network_that_is_told_of_noise_is_symmetric_in_it_too():
+    net = network(noise=True)
+    torch.nn.init.normal_(net.noise.weight)
+    assert change_by_turning(net, 1, noise=(0.01, 0.01)) > 1e-3
+    Symmetry(net).of_weights()
+    assert change_by_turning(net, 1, noise=(0.01, 0.01)) < 1e-5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_symmetric_part_is_a_projection(family):
+    """What it takes away is orthogonal to what it leaves, of which it takes nothing more."""
+    net = network(family, symmetric=False)
+    for kernel, outputs, inputs in net.kernels_by_channels():
+        part = symmetric_part(kernel.detach(), outputs, inputs, net.pack)
+        torch.testing.assert_close(symmetric_part(part, outputs, inputs, net.pack), part)
+        assert 0 < (part * kernel).sum().item() == pytest.approx(part.square().sum().item(), rel=1e-4)
+
+
+def test_beginning_leaves_the_size_of_kernels_as_it_was():
+    before, after = network(symmetric=False), network()
+    for a, b in zip(before.parameters(), after.parameters(), strict=True):
+        assert b.norm().item() == pytest.approx(a.norm().item(), rel=1e-5)
+        assert not torch.allclose(a, b)
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"bias": True},
+        {"norm": "batch"},
+        {"coarse_blocks": 1},
+        {"tail_width": 4},
+        {"width": 6},
+        {"family": "bayer"},
+        {"family": "bayer", "mean_of_pixels": True, "noise": True},
+    ],
+)
+def test_networks_that_cannot_be_symmetric_are_refused(kwargs):
+    with pytest.raises(ValueError, match="symmetric"):
+        Symmetry(build("packed", **{"width": 8, "blocks": 1, **kwargs}))
+    with pytest.raises(ValueError, match="symmetric is for packed networks"):
+        Symmetry(build("unet", width=2))
+
+
+def test_means_of_pixels_are_for_bayer():
+    with pytest.raises(ValueError, match="mean_of_pixels is for Bayer"):
+        build("packed", family="xtrans", mean_of_pixels=True)
+
+
+def test_a_network_grown_from_a_symmetric_one_is_symmetric():
+    small, large = network(), network(width=12, blocks=2, seed=1)
+    grow(large, small)
+    Symmetry(large).check()
+    assert change_by_turning(large, 1) < 1e-5
+
+
+MODEL = {"name": "packed", "width": 4, "blocks": 1, "coding": 0.5}
+
+
+def symmetric_config(data, **changes):
+    config = tiny_config(data, model=MODEL, symmetric=True, precision="bf16", channels_last=True, **changes)
+    optim = replace(config.optim, lr=1e-2, muon=("head", "blocks", "tail"))
+    return replace(config, data=replace(config.data, patch_px=36), optim=optim)
+
+
+def test_training_keeps_a_network_symmetric(tiny_data, tmp_path):
+    train(symmetric_config(tiny_data), tmp_path)
+    trained, begun = load_weights(tmp_path / "checkpoints/tiny/best.pt").network, network(width=4)
+    assert change_by_turning(trained, 1) < 1e-4
+    assert not torch.allclose(trained.head.weight, begun.head.weight, atol=1e-3)
+
+
+def test_training_goes_on_from_symmetric_weights_and_refuses_others(tiny_data, tmp_path):
+    config = symmetric_config(tiny_data, steps=3)
+    train(config, tmp_path)
+    first, plain = (str(tmp_path / "checkpoints" / name / "best.pt") for name in ("tiny", "plain"))
+    train(replace(config, name="next", checkpoint_folder="next", start_from=first), tmp_path)
+    train(replace(config, name="plain", checkpoint_folder="plain", symmetric=False, start_from=first), tmp_path)
+    with pytest.raises(TrainingError, match=r"plain/best\.pt.*not symmetric"):
+        train(replace(config, name="no", checkpoint_folder="no", start_from=plain), tmp_path)
+    with pytest.raises(TrainingError, match="tiny: symmetric is for packed networks"):
+        train(tiny_config(tiny_data, symmetric=True), tmp_path)
