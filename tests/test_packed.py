@@ -11,9 +11,10 @@ from lincfa.models import build, gmac_per_megapixel
 
 FAMILIES = {"xtrans": XTRANS, "bayer": RGGB}
 COARSE = {"coarse_blocks": 2, "coarse_width": 10}
-SHAPES = pytest.mark.parametrize(
-    "shape", [{}, COARSE, {"kernel": 5}, {"tail_width": 4}], ids=["plain", "coarse", "large kernels", "pixels at last"]
-)
+SHAPES = {"plain": {}, "coarse": COARSE, "large kernels": {"kernel": 5}, "pixels at last": {"tail_width": 4}}
+KINDS = {f"{family}, {name}": (family, shape) for family in FAMILIES for name, shape in SHAPES.items()}
+KINDS["bayer, means of pixels"] = ("bayer", {"mean_of_pixels": True})
+OF_ALL_KINDS = pytest.mark.parametrize(("family", "shape"), KINDS.values(), ids=KINDS)
 
 
 def network(family="xtrans", **kwargs):
@@ -21,9 +22,8 @@ def network(family="xtrans", **kwargs):
     return build("packed", family=family, **{"width": 8, "blocks": 2, **kwargs})
 
 
-@SHAPES
+@OF_ALL_KINDS
 @pytest.mark.parametrize("norm", ["none", "batch"])
-@pytest.mark.parametrize("family", FAMILIES)
 def test_every_parameter_gets_a_gradient(family, norm, shape):
     truth = torch.from_numpy(torture_scene(2, 36)).permute(2, 0, 1)[None]
     masks = batch_masks([FAMILIES[family]], 36, 36)
@@ -32,8 +32,7 @@ def test_every_parameter_gets_a_gradient(family, norm, shape):
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-@SHAPES
-@pytest.mark.parametrize("family", FAMILIES)
+@OF_ALL_KINDS
 @pytest.mark.parametrize("level", [0.001, 0.18, 0.9, 3.0])
 def test_flat_grey_comes_out_flat_in_every_phase(family, level, shape):
     demosaicer = Demosaicer(network(family, coding=0.5, **shape))
@@ -42,7 +41,10 @@ def test_flat_grey_comes_out_flat_in_every_phase(family, level, shape):
         assert np.abs(rgb / level - 1).max() < 1e-6
 
 
-@pytest.mark.parametrize(("family", "shape"), [("xtrans", {}), ("bayer", {}), ("bayer", COARSE)])
+UNMOVED = ("xtrans, plain", "bayer, plain", "bayer, coarse", "bayer, means of pixels")
+
+
+@pytest.mark.parametrize(("family", "shape"), map(KINDS.get, UNMOVED), ids=UNMOVED)
 def test_all_phases_give_the_same_picture_shifted(family, shape):
     """Away from the border, where the frame is padded; float32 sums in another order differ in the last bits."""
     demosaicer, scene = Demosaicer(network(family, **shape)), torture_scene(4, 140)
@@ -54,7 +56,7 @@ def test_all_phases_give_the_same_picture_shifted(family, shape):
         assert np.abs(cut[inner, inner] - whole[dy:, dx:][inner, inner]).max() < 1e-5
 
 
-@SHAPES
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("coding", [1.0, 0.5])
 def test_exposure_scales_the_output_exactly_without_normalisation(coding, shape):
     net, masks = network(coding=coding, **shape).double(), batch_masks([XTRANS], 36, 36).double()
@@ -75,17 +77,15 @@ def test_batch_normalisation_ends_the_promise_on_exposure():
         assert not torch.allclose(net(mosaic * 0.01, masks), net(mosaic, masks) * 0.01, rtol=1e-3, atol=0)
 
 
-@SHAPES
-@pytest.mark.parametrize(("family", "phase"), [("xtrans", (1, 2)), ("bayer", (1, 0))])
-def test_tiles_give_what_the_whole_frame_gives(family, phase, shape):
-    cfa = FAMILIES[family].shift(*phase)
+@OF_ALL_KINDS
+def test_tiles_give_what_the_whole_frame_gives(family, shape):
+    cfa = FAMILIES[family].shift(1, 2)
     mosaic = cfa.mosaic(torture_scene(6, 230))
     whole, tiled = (Demosaicer(network(family, **shape), tile_px=t)(mosaic, cfa) for t in (600, 60))
     assert np.abs(whole - tiled).max() < 1e-5
 
 
-@SHAPES
-@pytest.mark.parametrize("family", FAMILIES)
+@OF_ALL_KINDS
 def test_the_margin_is_what_reaches_a_pixel_and_hardly_more(family, shape):
     """Weights that are not negative and a bright sample: nothing cancels and no ReLU is shut."""
     net, size, at = network(family, **shape).double(), 180, 90

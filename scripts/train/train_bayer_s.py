@@ -1,11 +1,11 @@
-"""bayer-s: a packed network for Bayer, all phases, within 35 GMAC per megapixel (33.9), on photographs.
+"""bayer-s: a packed network for Bayer, all phases, within 35 GMAC per megapixel (33.7), on photographs.
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_bayer_s.py --data data/photographs
 
-An hour of one CPU core with bfloat16; the same command again continues. Half of its cost goes into blocks on cells of
-4 x 4, which see twice as far (docs/EXPERIMENTS.md, v5.11 and v5.13). Results: models/bayer-s/README.md.
+An hour and a half of one CPU core with bfloat16; the same command again continues. Kernels stay alike in all quarter
+turns (lincfa.models.symmetry): docs/EXPERIMENTS.md, v5.17. Results: models/bayer-s/README.md.
 """
 
 import sys
