@@ -14,7 +14,7 @@ COARSE = {"coarse_blocks": 2, "coarse_width": 10}
 SHAPES = {"plain": {}, "coarse": COARSE, "large kernels": {"kernel": 5}, "pixels at last": {"tail_width": 4}}
 KINDS = {f"{family}, {name}": (family, shape) for family in FAMILIES for name, shape in SHAPES.items()}
 KINDS["bayer, means of pixels"] = ("bayer", {"mean_of_pixels": True})
-OF_ALL_KINDS = pytest.mark.parametrize(("family", "shape"), KINDS.values(), ids=KINDS)
+OF_ALL_KINDS = pytest.mark.parametrize(("family", "shape"), list(KINDS.values()), ids=list(KINDS))
 
 
 def network(family="xtrans", **kwargs):
@@ -44,7 +44,7 @@ def test_flat_grey_comes_out_flat_in_every_phase(family, level, shape):
 UNMOVED = ("xtrans, plain", "bayer, plain", "bayer, coarse", "bayer, means of pixels")
 
 
-@pytest.mark.parametrize(("family", "shape"), map(KINDS.get, UNMOVED), ids=UNMOVED)
+@pytest.mark.parametrize(("family", "shape"), [KINDS[name] for name in UNMOVED], ids=UNMOVED)
 def test_all_phases_give_the_same_picture_shifted(family, shape):
     """Away from the border, where the frame is padded; float32 sums in another order differ in the last bits."""
     demosaicer, scene = Demosaicer(network(family, **shape)), torture_scene(4, 140)
@@ -56,7 +56,7 @@ def test_all_phases_give_the_same_picture_shifted(family, shape):
         assert np.abs(cut[inner, inner] - whole[dy:, dx:][inner, inner]).max() < 1e-5
 
 
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 @pytest.mark.parametrize("coding", [1.0, 0.5])
 def test_exposure_scales_the_output_exactly_without_normalisation(coding, shape):
     net, masks = network(coding=coding, **shape).double(), batch_masks([XTRANS], 36, 36).double()
