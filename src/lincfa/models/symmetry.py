@@ -69,33 +69,29 @@ class Symmetry:
 def symmetric_part(kernel: torch.Tensor, outputs: str, inputs: str, pack: int) -> torch.Tensor:
     """The mean of a kernel's four turns: the nearest kernel that is symmetric.
 
-    kernel: [out, in, 3, 3] of cells. outputs, inputs: 'features', each in four orientations, one after the other, or
-    'samples', each of some colours at each of a cell's photosites, in the order of `pixel_unshuffle`, or 'cells', which
-    are not turned in themselves.
+    kernel: [out, in, 3, 3] of cells, or [out, in, 1, 1] from samples to samples. outputs, inputs: 'features', each in
+    four orientations, one after the other; 'samples', of three colours, each at a cell's photosites, in the order of
+    `pixel_unshuffle`; or 'cells', which are not turned in themselves.
     """
     kernel = kernel.contiguous()
     if outputs == inputs == "samples":
         return _mean_linear(kernel, pack)
-    out, into = kernel.shape[:2]
-    if inputs == outputs == "features":
-        return _mean(kernel.view(out // 4, 4, into // 4, 4, 3, 3), (1, 3)).reshape(kernel.shape)
-    # Of cells and of the photosites in them, as one kernel of pixels; from features to photosites it is the way back.
-    pack = 1 if inputs == "cells" else pack
-    reach, cut = 3 * pack, 1 - pack % 2
-    if outputs == "features":
-        split = kernel.view(out // 4, 4, -1, pack, pack, 3, 3).permute(0, 1, 2, 5, 3, 6, 4)
-        pixels, orientations = split.reshape(out // 4, 4, -1, reach, reach), (1,)
-    else:
-        split = kernel.flip(2, 3).view(-1, pack, pack, into // 4, 4, 3, 3).permute(0, 3, 4, 5, 1, 6, 2)
-        pixels, orientations = split.reshape(-1, into // 4, 4, reach, reach), (2,)
-    mean = F.pad(_mean(pixels[..., : reach - cut, : reach - cut], orientations), (0, cut, 0, cut)).view(split.shape)
-    if outputs == "features":
-        return mean.permute(0, 1, 2, 4, 6, 3, 5).reshape(kernel.shape)
-    return mean.permute(0, 4, 6, 1, 2, 3, 5).reshape(kernel.shape).flip(2, 3)
+    if outputs == "samples":  # the way back
+        back = symmetric_part(kernel.transpose(0, 1).flip(2, 3), inputs, outputs, pack)
+        return back.transpose(0, 1).flip(2, 3)
+    out, into, *sides = kernel.shape
+    if inputs == "features":
+        return _mean(kernel.reshape(out // 4, 4, into // 4, 4, *sides), (1, 3)).reshape(kernel.shape)
+    # Of cells and of the photosites in them, as one kernel of pixels.
+    p = pack if inputs == "samples" else 1
+    split = kernel.reshape(out // 4, 4, -1, p, p, 3, 3).permute(0, 1, 2, 5, 3, 6, 4)
+    pixels, cut = split.reshape(out // 4, 4, -1, 3 * p, 3 * p), 1 - p % 2
+    mean = F.pad(_mean(pixels[..., : 3 * p - cut, : 3 * p - cut], (1,)), (0, cut, 0, cut))
+    return mean.view(split.shape).permute(0, 1, 2, 4, 6, 3, 5).reshape(kernel.shape)
 
 
 def _mean(values: torch.Tensor, orientations: tuple[int, ...]) -> torch.Tensor:
-    """values: [..., side, side], with axes of four orientations. (1 + half)(1 + quarter turn) / 4 is all four's."""
+    """values: [..., side, side], with axes of four orientations -> their mean, (1 + half)(1 + quarter turn) / 4."""
     for turns in (2, 1):
         turned = torch.rot90(values, turns, (-2, -1))
         values = (values + turned.roll([turns] * len(orientations), orientations)) / 2
@@ -104,7 +100,7 @@ def _mean(values: torch.Tensor, orientations: tuple[int, ...]) -> torch.Tensor:
 
 def _mean_linear(kernel: torch.Tensor, pack: int) -> torch.Tensor:
     """[3 p p, 3 p p, 1, 1], from photosites to the photosites of their own cell."""
-    values = kernel.view(3, pack, pack, 3, pack, pack)
+    values = kernel.reshape(3, pack, pack, 3, pack, pack)
     if pack % 2 == 0:  # about a photosite: each stays with itself, and a quarter turn exchanges the two greens
         itself = torch.eye(pack**2, dtype=kernel.dtype, device=kernel.device)
         values = values * itself.view(1, pack, pack, 1, pack, pack)
