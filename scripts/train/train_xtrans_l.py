@@ -4,9 +4,10 @@
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_xtrans_l.py --data data/photographs
 
-A patch costs four and a half times xtrans-s's, whose weights it begins with (lincfa.models.growth); the same command
-again continues. The released weights grew in two steps, by way of 112 channels and 5 blocks, with AdamW, and were then
-trained on with Muon: models/xtrans-l/README.md, docs/EXPERIMENTS.md, v5.7, v5.9, v5.12 and v5.14.
+A patch costs four and a half times xtrans-s's, whose weights it begins with (lincfa.models.growth), alike in all
+quarter turns as they are (lincfa.models.symmetry); the same command again continues. The released weights are older:
+they grew in two steps from xtrans-s as it was, by way of 112 channels and 5 blocks, with AdamW and without symmetry.
+Results: models/xtrans-l/README.md, docs/EXPERIMENTS.md, v5.7, v5.9 and v5.12.
 """
 
 import sys
@@ -21,8 +22,9 @@ CONFIG = replace(
     checkpoint_folder="xtrans-l",
     images=208_000,
     model=PACKED.model | {"family": "xtrans", "width": 128, "blocks": 6},
-    data=replace(PACKED.data, first_share=0.85),
-    optim=replace(PACKED.optim, lr=1e-3),
+    symmetric=True,
+    data=replace(PACKED.data, first_share=0.85, augment=replace(PACKED.data.augment, white_spread_ev=1.0)),
+    optim=replace(PACKED.optim, lr=6e-4),
     start_from="xtrans-s",
 )
 

@@ -4,8 +4,8 @@
     python scripts/utils/release.py checkpoints/xtrans-s-denoise/best.pt --to models/xtrans-s-denoise --clean xtrans-s
 
 All patches are noisy, from hardly to much; where there is no noise the released model is xtrans-s itself
-(lincfa.models.denoising). The released noisy weights were trained with AdamW, before the recipes had Muon. Results:
-models/xtrans-s-denoise/README.md, docs/EXPERIMENTS.md, v5.6.
+(lincfa.models.denoising). The released noisy weights were trained with AdamW and without symmetry, before the recipes
+had them. Results: models/xtrans-s-denoise/README.md, docs/EXPERIMENTS.md, v5.6.
 """
 
 import sys
@@ -24,7 +24,8 @@ CONFIG = replace(
     model=PACKED.model | {"family": "xtrans", "width": 64, "blocks": 5, "noise": True},
     loss={"l1": 1.0, "perceptual_l1": 2.0, "log_mse": 0.03, "perceptual_log_mse": 0.02},
     data=replace(PACKED.data, first_patch_px=None, first_share=0.0, augment=replace(PACKED.data.augment, **NOISE)),
-    optim=replace(PACKED.optim, lr=1e-3),
+    symmetric=True,
+    optim=replace(PACKED.optim, lr=6e-4),
     start_from="xtrans-s",
     validate_every_images=88_000,
 )
