@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from lincfa.models.packed import PackedNet
 
-QUARTER_TURNS = 4
 TOLERANCE = 1e-3
 """Of a kernel's norm: what float16 weights, and rounding since the last `Symmetry.of_weights`, may be off."""
 
@@ -30,7 +29,7 @@ class Symmetry:
         kernels = network.kernels_by_channels() if isinstance(network, PackedNet) else []
         if len(kernels) != len(list(network.parameters())):
             raise ValueError("symmetric is for packed networks of one level, without biases, norm and pixel layers")
-        if network.head.weight.shape[0] % QUARTER_TURNS:
+        if network.head.weight.shape[0] % 4:
             raise ValueError(f"symmetric takes a width that is a multiple of 4, not {network.head.weight.shape[0]}")
         if network.pack % 2 == 0 and (network.takes_noise or not network.mean_of_pixels):
             raise ValueError(
