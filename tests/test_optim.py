@@ -34,7 +34,8 @@ def steps(net, optimizer, count, first=0):
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_a_kernel_moves_as_its_matrix_does_under_torchs_muon(layout):
+def test_a_kernel_moves_as_its_matrix_does_under_torchs_muon(layout, monkeypatch):
+    monkeypatch.setattr("lincfa.optim.computes_in_bf16", lambda device: True)  # as torch's does anywhere
     net = named().to(memory_format=layout)
     matrix = nn.Parameter(net["inner"].weight.detach().flatten(1).clone())
     muon = torch.optim.Muon([matrix], lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
@@ -51,6 +52,23 @@ def test_a_kernel_moves_as_its_matrix_does_under_torchs_muon(layout):
     moved = (net["inner"].weight.detach().flatten(1) - matrix.detach()).abs().max()
     assert moved < 3 * 0.01 * 0.2 * 1e-2 * 72**0.5
     assert net["inner"].weight.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("shape", [(8, 72), (72, 8)])
+@pytest.mark.parametrize("bf16", [True, False])
+def test_muons_step_has_the_gradients_singular_vectors_and_values_near_one(shape, bf16, monkeypatch):
+    monkeypatch.setattr("lincfa.optim.computes_in_bf16", lambda device: bf16)
+    kernel = nn.Conv2d(shape[1], shape[0], 1, bias=False)
+    optimizer = optimizer_of(nn.ModuleDict({"inner": kernel}), OptimConfig(lr=1.0, weight_decay=0.0, muon=("inner",)))
+    before = kernel.weight.detach().clone()
+    kernel.weight.grad = torch.randn(*shape, 1, 1, generator=torch.Generator().manual_seed(0))
+    left, _, right = torch.linalg.svd(kernel.weight.grad.flatten(1), full_matrices=False)
+    optimizer.step()
+    step = (before - kernel.weight.detach()).flatten(1) / (0.2 * max(shape) ** 0.5)
+    between = left.T @ step @ right.T  # singular vectors of the one by those of the other
+    assert between.diagonal().min() > 0.6
+    assert between.diagonal().max() < 1.3
+    assert (between - torch.diag(between.diagonal())).abs().max() < (2e-2 if bf16 else 1e-5)
 
 
 def test_the_other_weights_move_as_under_adamw():

@@ -13,6 +13,7 @@ from torch import nn
 from lincfa.cfa import CFA, same_phase_indices
 from lincfa.checkpoint import load_weights
 from lincfa.models import normalising_gain
+from lincfa.runtime import computes_in_bf16
 
 BORDER_PX = 16
 """A frame is extended in phase by at least this much, so that no network sees the edge of its own padding."""
@@ -208,14 +209,7 @@ def pick_precision(name: str, device: torch.device, network: nn.Module) -> str:
         return name
     if name != "auto":
         raise ValueError(f"precision is auto, {', '.join(PRECISIONS)}, not {name!r}")
-    return "bf16" if getattr(network, "tolerates_bf16", False) and _computes_in_bf16(device) else "fp32"
-
-
-def _computes_in_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    has = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    return "bf16" if getattr(network, "tolerates_bf16", False) and computes_in_bf16(device) else "fp32"
 
 
 def _balanced_mean(mosaic: np.ndarray, cfa: CFA, white_balance: np.ndarray) -> float:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW, Muon
 
+from lincfa.runtime import computes_in_bf16
 from lincfa.trainconfig import OptimConfig, TrainingError
 
 
@@ -39,7 +40,7 @@ class MuonAndAdamW:
         self._matrices = [_matrix(kernel.detach(), kernel) for kernel in kernels]
         if any(m.data_ptr() != k.data_ptr() for m, k in zip(self._matrices, kernels, strict=True)):
             raise ValueError("a kernel lies neither contiguous nor as channels_last in memory")
-        self._muon = Muon(
+        self._muon = _Muon(
             self._matrices, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
         )
         self.param_groups = self._muon.param_groups + adamw.param_groups
@@ -63,6 +64,36 @@ class MuonAndAdamW:
         self._muon.load_state_dict(state["muon"])
         self._adamw.load_state_dict(state["adamw"])
         self.param_groups = self._muon.param_groups + self._adamw.param_groups
+
+
+class _Muon(Muon):
+    """torch's, except that its iterations are in float32 where the device has no bfloat16, which is then ever so slow:
+    a step of xtrans-l took twice the time of its convolutions."""
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            for matrix in group["params"]:
+                if matrix.grad is None:
+                    continue
+                momentum = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix))
+                momentum.lerp_(matrix.grad, 1 - group["momentum"])
+                update = _orthogonal(matrix.grad.lerp(momentum, group["momentum"]), group)
+                matrix.mul_(1 - group["lr"] * group["weight_decay"])
+                matrix.add_(update, alpha=-0.2 * group["lr"] * max(matrix.shape) ** 0.5)
+
+
+def _orthogonal(update: torch.Tensor, group: dict) -> torch.Tensor:
+    """The matrix with about the singular vectors of update, and singular values near 1 (Newton and Schulz)."""
+    a, b, c = group["ns_coefficients"]
+    x = update.bfloat16() if computes_in_bf16(update.device) else update
+    x = x / x.norm().clamp_min(group["eps"])
+    upright = x.shape[0] > x.shape[1]
+    x = x.T if upright else x
+    for _ in range(group["ns_steps"]):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.T if upright else x).to(update.dtype)
 
 
 def _matrix(values: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:

@@ -23,3 +23,11 @@ def join_group() -> tuple[int, int]:
         return 0, 1
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     return dist.get_rank(), dist.get_world_size()
+
+
+def computes_in_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 makes a device faster: processors without it emulate it, ten times slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    has = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
