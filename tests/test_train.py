@@ -440,6 +440,16 @@ def test_a_run_that_is_older_than_a_setting_goes_on_with_its_default(data, tmp_p
         TrainState(replace(config, precision="bf16"), "cpu", tmp_path, "")
 
 
+@pytest.mark.parametrize(("has", "kept"), [(True, "bf16"), (False, "fp32")])
+def test_auto_is_bfloat16_where_the_device_has_it_and_the_state_says_which(data, tmp_path, monkeypatch, has, kept):
+    monkeypatch.setattr("lincfa.train.computes_in_bf16", lambda device: has)
+    train(tiny_config(data, steps=1, precision="auto"), tmp_path / "auto")
+    train(tiny_config(data, steps=1, precision=kept), tmp_path / "named")
+    assert state(tmp_path / "auto")["identity"]["config"]["precision"] == kept
+    assert f"on cpu in {kept}, from" in (tmp_path / "auto" / "logs" / "train_tiny.log").read_text()
+    assert_equal_bit_for_bit(state(tmp_path / "auto")["network"], state(tmp_path / "named")["network"])
+
+
 def test_the_average_has_its_halflife():
     """After one halflife of images half of the old is left."""
     config = tiny_config("unused", optim=OptimConfig(ema_halflife_images=3 * BATCH))

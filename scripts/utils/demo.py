@@ -22,7 +22,7 @@ MODELS = [NETWORK, RELEASED, "bilinear", "vng", "markesteijn1", "markesteijn3"]
 PANEL = HERE / "panel.png"
 TRAINING = ["name=demo", "checkpoint_folder=experiments/demo", "images=28800", "validate_every_images=9600"]
 TRAINING += ["data.patch_px=64", "optim.lr=2e-3", "optim.warmup_images=1600", "optim.ema_halflife_images=2000"]
-TRAINING += ["precision=bf16", "channels_last=true"]
+TRAINING += ["precision=auto", "channels_last=true"]
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from lincfa.losses import WeightedLoss
 from lincfa.models import gmac_per_megapixel, parameter_count
 from lincfa.provenance import command_line, machine
 from lincfa.runlog import RunLog, Window
-from lincfa.runtime import join_group, pick_device
+from lincfa.runtime import computes_in_bf16, join_group, pick_device
 from lincfa.trainconfig import OptimConfig, TrainConfig, TrainingError
 from lincfa.trainstate import TrainState
 
@@ -66,12 +67,14 @@ def train(config: TrainConfig, root: Path = Path()) -> None:
     Raises TrainingError for a changed config, a loss that is not finite or settings that do not fit, DatasetError and
     CheckpointError for files. SIGTERM and Ctrl-C end the step and save the state first (KeyboardInterrupt).
     """
-    if config.precision not in PRECISIONS:
-        raise TrainingError(f"precision is one of {', '.join(PRECISIONS)}, not {config.precision!r}")
+    if config.precision not in ("auto", *PRECISIONS):
+        raise TrainingError(f"precision is auto, {', '.join(PRECISIONS)}, not {config.precision!r}")
     rank, world = join_group()
     if config.images % config.batch or config.batch % world:
         raise TrainingError(f"images ({config.images}) come in batches of {config.batch}, on {world} processes alike")
     device = pick_device(config.device, rank)
+    if config.precision == "auto":
+        config = replace(config, precision="bf16" if computes_in_bf16(torch.device(device)) else "fp32")
     data = config.data
     if bool(data.first_share) != bool(data.first_patch_px):
         raise TrainingError("data.first_share and data.first_patch_px go together")
@@ -139,7 +142,7 @@ def _loop(config: TrainConfig, run: TrainState, patches: PatchSet, log: RunLog |
         data = config.data
         scenes = validation_scenes(data.folder, family=family, side_px=data.validation_px, count=data.validation_count)
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        log.say(f"{config.name}: {parameter_count(run.network):,} parameters on {run.device}, from {run.images} images")
+        log.say(f"{config.name}: {parameter_count(run.network):,} parameters on {run.device} in {config.precision}, from {run.images} images")
     network = nn.parallel.DistributedDataParallel(run.network) if world > 1 else run.network
     criterion = WeightedLoss(config.loss)
     first, last = run.images // config.batch, config.images // config.batch

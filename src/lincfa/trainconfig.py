@@ -59,7 +59,8 @@ class OptimConfig:
 class TrainConfig:
     """name: of logs; checkpoint_folder: under checkpoints/. model: {'name': ..., arguments}. loss: {name: weight}.
     start_from: weights of a checkpoint or released model to start from; those of a smaller packed network are grown
-    (lincfa.models.growth). precision: 'fp32', 'bf16' or 'fp16' (autocast).
+    (lincfa.models.growth). precision: 'fp32', 'bf16' or 'fp16' (autocast), or
+    'auto': bf16 where the device computes with it, else fp32; the log and the state name which.
     frozen: weights whose names begin so ('down.0', 'head') stay as they are, with the statistics of their
     normalisation.
     ewc: weight of elastic weight consolidation around start_from, with the Fisher information of ewc_images photographs
@@ -129,7 +130,7 @@ PACKED = TrainConfig(
         augment=AugmentConfig(phases=False, exposure_ev=(-1.0, 0.5), camera_share=0.5, camera_crosstalk=(-0.3, 0.3)),
     ),
     optim=OptimConfig(lr=2e-3, warmup_images=3200, muon=("head", "blocks", "down", "coarse", "up", "tail")),
-    precision="bf16",
+    precision="auto",
     channels_last=True,
     validate_every_images=32_000,
 )
