@@ -317,10 +317,13 @@ def test_a_card_says_which_limits_fail_and_where_the_cause_is(run):
     assert text.index("## Robustness") < text.index("## Limits")
 
 
-def test_a_card_shows_the_benchmark(run):
+def test_a_card_shows_the_benchmarks(run):
     folder = described(run, run[1])
-    (folder / "benchmark.json").write_text(json.dumps(BENCHMARK))
+    (folder / "benchmark_1.json").write_text(json.dumps(BENCHMARK))
+    (folder / "benchmark_2.json").write_text(json.dumps(BENCHMARK | {"machine": "another"}))
     text = card(folder)
+    assert text.count("## Speed") == 1
+    assert text.index("2 threads, m (") < text.index("2 threads, another (`python b.py`).")
     assert "Medians of demosaicing a decoded frame, 2 threads, m (`python b.py`)." in text
     assert "| **tiny** | bf16 | 24 | 4.40 | 0.86 | 1100 |\n| markesteijn3 |  | 24 | 5.12 | 1.00 | 960 |" in text
 

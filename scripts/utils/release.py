@@ -4,7 +4,7 @@
     python scripts/utils/release.py checkpoints/xtrans-s-denoise/best.pt --to models/xtrans-s-denoise --clean xtrans-s
     python scripts/utils/release.py models/xtrans-s/weights.safetensors --log logs/xtrans-s --eval a.json b.json \
         --data data/photographs --sources SOURCES.tsv --licence "CC BY-SA 4.0" --licence-reason "..." \
-        --robustness robustness.json --benchmark benchmark.json
+        --robustness robustness.json --benchmark one_machine.json another.json
 
 The first command writes the weights; the second describes them, by what evaluate.py, robustness.py and benchmark.py
 measured of them in between; evaluations and a robustness report of other weights are refused. --log takes the runs in
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from lincfa.data.manifest import load_manifest
 from lincfa.release import (
-    BENCHMARK,
+    BENCHMARKS,
     ROBUSTNESS,
     card,
     collect,
@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--licence")
     parser.add_argument("--licence-reason")
     parser.add_argument("--robustness", type=Path, metavar="JSON", help="with --card too")
-    parser.add_argument("--benchmark", type=Path, metavar="JSON", help="with --card too")
+    parser.add_argument("--benchmark", type=Path, nargs="+", default=[], metavar="JSON", help="with --card too")
     args = parser.parse_args()
     described = (args.log, args.eval, args.data, args.sources, args.licence, args.licence_reason)
     if not (args.card or args.to or all(described)):
@@ -80,9 +80,13 @@ def _describe(args: argparse.Namespace, folder: Path) -> None:
         write_table(folder / "training_data.tsv", training_data(load_manifest(args.data), args.sources))
         metrics.write_text(json.dumps(facts, indent=1) + "\n")
         shutil.copyfile(args.log[-1] / "config.yaml", folder / "config.yaml")
-    for source, name in ((args.robustness, ROBUSTNESS), (args.benchmark, BENCHMARK)):
-        if source:
-            shutil.copyfile(source, folder / name)
+    if args.robustness:
+        shutil.copyfile(args.robustness, folder / ROBUSTNESS)
+    if args.benchmark:
+        for old in folder.glob(BENCHMARKS):
+            old.unlink()
+    for number, source in enumerate(args.benchmark, 1):
+        shutil.copyfile(source, folder / BENCHMARKS.replace("*", f"_{number}"))
     (folder / "README.md").write_text(card(folder))
     write_sums(folder)
 

@@ -27,7 +27,9 @@ def command_line() -> str:
 
 
 def machine() -> str:
-    return f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
+    """The processor, with the vector instructions that torch uses, its cores, and torch."""
+    vectors = torch.backends.cpu.get_cpu_capability()
+    return f"{platform.machine()} ({vectors}), {os.cpu_count()} cores, torch {torch.__version__}"
 
 
 def _git(*args: str) -> str | None:

@@ -4,7 +4,7 @@
 <folder>/config.yaml            the last run's whole config
 <folder>/metrics.json           cost, provenance, end of the validation curve, evaluations and the weights they are of
 <folder>/robustness.json        a report of scripts/utils/robustness.py; may be missing
-<folder>/benchmark.json         a file of scripts/utils/benchmark.py; may be missing
+<folder>/benchmark*.json        files of scripts/utils/benchmark.py, one for each machine; may be missing
 <folder>/training_data.tsv      file, split, origin and licence of every picture that was trained or validated on
 <folder>/limits.md              what is known not to work, and why, by hand
 <folder>/README.md              the card: made from the others
@@ -37,7 +37,7 @@ RESULTS |= {f"worse_than_{name}": (f"worse than {name}", "d") for name in REFERE
 HASHES = "weights_sha256"
 """Of an evaluation or a robustness report: {model as it was named: sha256 of the weights' file}."""
 CURVE_POINTS = 3
-ROBUSTNESS, BENCHMARK = "robustness.json", "benchmark.json"
+ROBUSTNESS, BENCHMARKS = "robustness.json", "benchmark*.json"
 
 
 def convert(weights: Path, folder: Path, clean: str | None = None) -> Path:
@@ -197,7 +197,7 @@ def write_table(path: Path, rows: list[dict]) -> None:
 
 
 def card(folder: Path) -> str:
-    """The text of README.md, from metrics.json, training_data.tsv, limits.md, and robustness.json and benchmark.json
+    """The text of README.md, from metrics.json, training_data.tsv, limits.md, and robustness.json and benchmarks
     where they are."""
     facts = json.loads((folder / "metrics.json").read_text())
     with open(folder / "training_data.tsv", encoding="utf-8", newline="") as table:
@@ -227,9 +227,10 @@ def card(folder: Path) -> str:
     parts = [f"# {facts['name']}", _markdown(("", ""), rows), "## Results"]
     parts.append("Means over images; PSNR in dB with a border of 24 px cut. All models had the same mosaics.")
     parts += [_results(evaluation, facts, own) for evaluation in facts["evaluations"]]
-    for file, section in ((ROBUSTNESS, _robustness), (BENCHMARK, _speed)):
-        if (folder / file).is_file():
-            parts += section(json.loads((folder / file).read_text()), facts, own)
+    if (folder / ROBUSTNESS).is_file():
+        parts += _robustness(json.loads((folder / ROBUSTNESS).read_text()), facts, own)
+    if benchmarks := sorted(folder.glob(BENCHMARKS)):
+        parts += ["## Speed", *(part for b in benchmarks for part in _speed(json.loads(b.read_text()), facts, own))]
     parts += ["## Limits", (folder / "limits.md").read_text().strip(), "## Training data", facts["licence_reason"]]
     counts = collections.Counter((row["source_repository"], row["licence"], row["split"]) for row in data)
     shown = [(*key, number) for key, number in sorted(counts.items())]
@@ -314,7 +315,7 @@ def _speed(benchmark: dict, facts: dict, own: set[str]) -> list[str]:
     what = "from raw file to linear DNG" if benchmark["end_to_end"] else "of demosaicing a decoded frame"
     text = f"Medians {what}, {threads} threads, {benchmark['machine']} (`{benchmark['command']}`)."
     head = ("model", "precision", "megapixels", "seconds", "of the reference's", "peak MB")
-    return ["## Speed", text, _markdown(head, rows)]
+    return [text, _markdown(head, rows)]
 
 
 def _markdown(head: tuple, rows: list[tuple]) -> str:

@@ -142,7 +142,8 @@ def _loop(config: TrainConfig, run: TrainState, patches: PatchSet, log: RunLog |
         data = config.data
         scenes = validation_scenes(data.folder, family=family, side_px=data.validation_px, count=data.validation_count)
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        log.say(f"{config.name}: {parameter_count(run.network):,} parameters on {run.device} in {config.precision}, from {run.images} images")
+        where = f"on {run.device} in {config.precision}, from {run.images} images"
+        log.say(f"{config.name}: {parameter_count(run.network):,} parameters {where}")
     network = nn.parallel.DistributedDataParallel(run.network) if world > 1 else run.network
     criterion = WeightedLoss(config.loss)
     first, last = run.images // config.batch, config.images // config.batch
