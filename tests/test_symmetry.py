@@ -80,6 +80,7 @@ def test_beginning_leaves_the_size_of_kernels_as_it_was():
         {"width": 6},
         {"family": "bayer"},
         {"family": "bayer", "mean_of_pixels": True, "noise": True},
+        {"family": "bayer", "mean_of_pixels": True, "pack": 4},
     ],
 )
 def test_networks_that_cannot_be_symmetric_are_refused(kwargs):

@@ -31,10 +31,9 @@ class Symmetry:
             raise ValueError("symmetric is for packed networks of one level, without biases, norm and pixel layers")
         if network.head.weight.shape[0] % 4:
             raise ValueError(f"symmetric takes a width that is a multiple of 4, not {network.head.weight.shape[0]}")
-        if network.pack % 2 == 0 and (network.takes_noise or not network.mean_of_pixels):
-            raise ValueError(
-                "symmetric takes means of pixels for Bayer, and no noise: its cells lie beside their middle"
-            )
+        of_bayer = network.pack == 2 and network.mean_of_pixels and not network.takes_noise
+        if network.pack % 2 == 0 and not of_bayer:
+            raise ValueError("symmetric takes cells of 2 x 2 and means of pixels for Bayer, and no noise")
         self._kernels, self._pack = kernels, network.pack
 
     @torch.no_grad()
@@ -100,12 +99,10 @@ def _mean(values: torch.Tensor, orientations: tuple[int, ...]) -> torch.Tensor:
 def _mean_linear(kernel: torch.Tensor, pack: int) -> torch.Tensor:
     """[3 p p, 3 p p, 1, 1], from photosites to the photosites of their own cell."""
     values = kernel.reshape(3, pack, pack, 3, pack, pack)
-    if pack % 2 == 0:  # about a photosite: each stays with itself, and all of one place in the 2 x 2 tile are alike
-        diagonal = torch.diagonal(kernel.reshape(3, pack**2, 3, pack**2), dim1=1, dim2=3)
-        tile = diagonal.reshape(3, 3, pack // 2, 2, pack // 2, 2).mean((2, 4))
-        tile = (tile + tile.transpose(2, 3)) / 2  # a quarter turn exchanges the two greens
-        alike = tile.repeat(1, 1, pack // 2, pack // 2).flatten(2)
-        return torch.diag_embed(alike).permute(0, 2, 1, 3).reshape(kernel.shape)
+    if pack % 2 == 0:  # about a photosite: each stays with itself, and a quarter turn exchanges the two greens
+        itself = torch.eye(pack**2, dtype=kernel.dtype, device=kernel.device)
+        values = values * itself.view(1, pack, pack, 1, pack, pack)
+        return ((values + values.permute(0, 2, 1, 3, 5, 4)) / 2).reshape(kernel.shape)
     for turns in (2, 1):
         values = (values + torch.rot90(torch.rot90(values, turns, (1, 2)), turns, (4, 5))) / 2
     return values.reshape(kernel.shape)
