@@ -8,7 +8,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pytest
-from tiny import write_photographs
+from tiny import split_by_name, write_photographs
 from tiny_release import write_release
 
 from lincfa import checkpoint, released
@@ -78,6 +78,7 @@ def tiny_data(tmp_path_factory):
     """The dataset of tiny.tiny_config, for all who only read it."""
     folder = tmp_path_factory.mktemp("tiny")
     build_in_process(write_photographs(folder / "photographs"), folder / "v4", validation_share=0.2)
+    split_by_name(folder / "v4")
     return folder / "v4"
 
 

@@ -208,7 +208,8 @@ def test_integers_are_for_the_inner_convolutions_only_and_come_close(weights_fil
         told = {name: torch.from_numpy(value) for name, value in inputs[number].items()}
         told["masks"] = torch.zeros(1, 3, *told["mosaic"].shape[2:])
         wanted, given = run_file(whole)(**told), run_file(integers)(**told)
-        assert 0 < rms((given - wanted).numpy()) < 0.05 * rms((wanted - wanted.mean()).numpy())
+        # Under 5 % where products of 8 bits are summed in 32 (VNNI); other processors cut sums of two at 16 bits.
+        assert 0 < rms((given - wanted).numpy()) < 0.1 * rms((wanted - wanted.mean()).numpy())
     assert metadata(integers) == metadata(whole) | {"precision": "int8"}
 
 

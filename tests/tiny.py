@@ -1,5 +1,6 @@
 """Photographs that are made in a blink, and a training config for a dataset of them (conftest.tiny_data)."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import tifffile
 
 from lincfa.color import linear_to_srgb
+from lincfa.data.manifest import write_json
 from lincfa.data.torture import torture_scene
 from lincfa.trainconfig import DataConfig, OptimConfig, TrainConfig
 
@@ -21,6 +23,15 @@ def write_photographs(folder: Path, numbers=(0, 1, 2, 3, 6, 11), side: int = SID
         pixels = np.rint(linear_to_srgb(torture_scene(number, side).clip(0, 1)) * 65535).astype(np.uint16)
         tifffile.imwrite(folder / f"scene{number:02d}.tiff", pixels, photometric="rgb", metadata=None, software=False)
     return folder
+
+
+def split_by_name(dataset: Path, validation=("scene01.tiff", "scene06.tiff")) -> None:
+    """A dataset is split by its files' hashes, and the last bit of a scene's pixels depends on the processor."""
+    path = dataset / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for record in manifest["images"]:
+        record["split"] = "val" if record["source"] in validation else "train"
+    write_json(path, manifest)
 
 
 def tiny_config(data: Path, steps: int = 6, **changes) -> TrainConfig:
