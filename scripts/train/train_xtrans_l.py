@@ -5,8 +5,8 @@
     python scripts/train/train_xtrans_l.py --data data/photographs
 
 A patch costs four and a half times xtrans-s's, whose weights it begins with (lincfa.models.growth), alike in all
-quarter turns as they are (lincfa.models.symmetry): an hour and a half of one CPU core. The same command again continues.
-Results: models/xtrans-l/README.md, docs/EXPERIMENTS.md, v5.18.
+quarter turns as they are (lincfa.models.symmetry): two hours of one CPU core in float32. The same command again
+continues. Results: models/xtrans-l/README.md, docs/EXPERIMENTS.md, v5.18.
 """
 
 import sys
