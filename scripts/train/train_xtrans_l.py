@@ -5,7 +5,7 @@
     python scripts/train/train_xtrans_l.py --data data/photographs
 
 A patch costs four and a half times xtrans-s's, whose weights it begins with (lincfa.models.growth), alike in all
-quarter turns as they are (lincfa.models.symmetry): two hours of one CPU core in float32. The same command again
+quarter turns as they are (lincfa.models.symmetry): 98 minutes of one CPU core in float32. The same command again
 continues. Results: models/xtrans-l/README.md, docs/EXPERIMENTS.md, v5.18.
 """
 
