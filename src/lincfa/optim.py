@@ -40,9 +40,7 @@ class MuonAndAdamW:
         self._matrices = [_matrix(kernel.detach(), kernel) for kernel in kernels]
         if any(m.data_ptr() != k.data_ptr() for m, k in zip(self._matrices, kernels, strict=True)):
             raise ValueError("a kernel lies neither contiguous nor as channels_last in memory")
-        self._muon = _Muon(
-            self._matrices, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
-        )
+        self._muon = _Muon(self._matrices, lr=config.lr, weight_decay=config.weight_decay)
         self.param_groups = self._muon.param_groups + adamw.param_groups
 
     def step(self) -> None:
@@ -67,8 +65,8 @@ class MuonAndAdamW:
 
 
 class _Muon(Muon):
-    """torch's, except that its iterations are in float32 where the device has no bfloat16: emulated, they took longer
-    than xtrans-l's convolutions."""
+    """torch's with steps of AdamW's size, except that its iterations are in float32 where the device has no bfloat16:
+    emulated, they took longer than xtrans-l's convolutions."""
 
     @torch.no_grad()
     def step(self) -> None:
@@ -76,7 +74,9 @@ class _Muon(Muon):
             for matrix in group["params"]:
                 if matrix.grad is None:
                     continue
-                momentum = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix))
+                if matrix not in self.state:
+                    self.state[matrix]["momentum_buffer"] = torch.zeros_like(matrix)
+                momentum = self.state[matrix]["momentum_buffer"]
                 momentum.lerp_(matrix.grad, 1 - group["momentum"])
                 update = _orthogonal(matrix.grad.lerp(momentum, group["momentum"]), group)
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
