@@ -14,10 +14,12 @@ def inputs(side=36):
     return batch_mosaic(truth, masks), masks
 
 
+@pytest.mark.parametrize("gate", [0, 3])
 @pytest.mark.parametrize("larger", [{"width": 9}, {"blocks": 4}, {"width": 8, "blocks": 3, "noise": True}, {}])
-def test_a_grown_network_gives_the_pictures_of_the_smaller(larger):
+def test_a_grown_network_gives_the_pictures_of_the_smaller(larger, gate):
     torch.manual_seed(1)
-    smaller, network = build(**SMALL), build(**(SMALL | larger))
+    small = SMALL | {"gate": gate}
+    smaller, network = build(**small), build(**(small | larger))
     with torch.no_grad():
         before = network(*inputs())
         grow(network, smaller)
@@ -51,6 +53,7 @@ def test_after_one_step_every_new_weight_has_moved_or_can_move():
         {"family": "bayer", "pack": 3},
         {"relative": False},
         {"bias": True},
+        {"gate": 8},
     ],
 )
 def test_a_network_that_cannot_hold_the_smaller_is_refused(other):

@@ -8,10 +8,12 @@ from lincfa.cfa import RGGB, XTRANS, batch_masks, batch_mosaic
 from lincfa.data.torture import torture_scene
 from lincfa.infer import Demosaicer
 from lincfa.models import build, gmac_per_megapixel
+from lincfa.models.packed import Gate
 
 FAMILIES = {"xtrans": XTRANS, "bayer": RGGB}
 COARSE = {"coarse_blocks": 2, "coarse_width": 10}
 SHAPES = {"plain": {}, "coarse": COARSE, "large kernels": {"kernel": 5}, "pixels at last": {"tail_width": 4}}
+SHAPES["gated"] = {"gate": 5}
 KINDS = {f"{family}, {name}": (family, shape) for family in FAMILIES for name, shape in SHAPES.items()}
 KINDS["bayer, means of pixels"] = ("bayer", {"mean_of_pixels": True})
 OF_ALL_KINDS = pytest.mark.parametrize(("family", "shape"), list(KINDS.values()), ids=list(KINDS))
@@ -25,6 +27,10 @@ def network(family="xtrans", **kwargs):
 @OF_ALL_KINDS
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_every_parameter_gets_a_gradient(family, norm, shape):
+    if norm == "batch" and "gate" in shape:
+        with pytest.raises(ValueError, match="gate is for networks without biases and norm"):
+            network(family, norm=norm, **shape)
+        return
     truth = torch.from_numpy(torture_scene(2, 36)).permute(2, 0, 1)[None]
     masks = batch_masks([FAMILIES[family]], 36, 36)
     net = network(family, norm=norm, **shape)
@@ -111,9 +117,20 @@ def test_cost_is_counted_as_by_hand():
     width, blocks, channels = 8, 2, 27
     by_hand = (2 * 9 * channels * width + blocks * 2 * 9 * width**2 + channels**2) / 9 / 1e3
     assert gmac_per_megapixel(network(width=width, blocks=blocks)) == pytest.approx(by_hand, rel=1e-9)
+    gated = network(width=width, blocks=blocks, gate=6)
+    by_hand_gated = by_hand + blocks * 9 * width * (3 * 6 - 2 * width) / 9 / 1e3
+    assert gmac_per_megapixel(gated) == pytest.approx(by_hand_gated, rel=1e-9)
     coarse = (2 * 4 * width * 10 + 2 * 2 * 9 * 10**2) / 36 / 1e3
     found = gmac_per_megapixel(network(width=width, blocks=blocks, **COARSE))
     assert found == pytest.approx(by_hand + coarse, rel=1e-9)
+
+
+def test_a_gate_is_a_product_that_grows_as_its_factors_do():
+    both = torch.randn(2, 6, 4, 5, generator=torch.Generator().manual_seed(0))
+    values, gates = both[:, :3], both[:, 3:]
+    torch.testing.assert_close(Gate()(both), values * gates / both.abs().mean(1, keepdim=True))
+    torch.testing.assert_close(Gate()(both * 7), Gate()(both) * 7)
+    assert not Gate()(torch.zeros(1, 6, 2, 2)).any()
 
 
 def test_a_network_that_is_told_of_noise_answers_as_without_when_told_none():

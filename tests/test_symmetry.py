@@ -18,12 +18,14 @@ from lincfa.train import train
 from lincfa.trainconfig import TrainingError
 
 FAMILIES = {"xtrans": (XTRANS, {}), "bayer": (RGGB, {"mean_of_pixels": True})}
+FAMILIES |= {f"{family}, gated": (cfa, shape | {"gate": 4}) for family, (cfa, shape) in FAMILIES.items()}
 SIDE = 84
 
 
 def network(family="xtrans", symmetric=True, seed=0, **kwargs):
     torch.manual_seed(seed)
-    net = build("packed", family=family, **{"width": 8, "blocks": 1, "coding": 0.5, **FAMILIES[family][1], **kwargs})
+    shape = {"width": 8, "blocks": 1, "coding": 0.5, **FAMILIES[family][1], **kwargs}
+    net = build("packed", family=family.partition(",")[0], **shape)
     if symmetric:
         Symmetry(net).begin()
     return net
@@ -78,6 +80,7 @@ def test_beginning_leaves_the_size_of_kernels_as_it_was():
         {"coarse_blocks": 1},
         {"tail_width": 4},
         {"width": 6},
+        {"gate": 6},
         {"family": "bayer"},
         {"family": "bayer", "mean_of_pixels": True, "noise": True},
         {"family": "bayer", "mean_of_pixels": True, "pack": 4},
@@ -95,8 +98,9 @@ def test_means_of_pixels_are_for_bayer():
         build("packed", family="xtrans", mean_of_pixels=True)
 
 
-def test_a_network_grown_from_a_symmetric_one_is_symmetric():
-    small, large = network(), network(width=12, blocks=2, seed=1)
+@pytest.mark.parametrize("gate", [0, 4])
+def test_a_network_grown_from_a_symmetric_one_is_symmetric(gate):
+    small, large = network(gate=gate), network(width=12, blocks=2, seed=1, gate=gate)
     grow(large, small)
     Symmetry(large).check()
     assert change_by_turning(large, 1) < 1e-5

@@ -12,17 +12,18 @@ import sys
 from dataclasses import replace
 
 from lincfa.train import main
-from lincfa.trainconfig import PACKED
+from lincfa.trainconfig import LOG_LOSS, PACKED
 
 CONFIG = replace(
     PACKED,
     name="bayer-s",
     checkpoint_folder="bayer-s",
-    images=560_000,
-    model=PACKED.model | {"family": "bayer", "width": 48, "blocks": 3, "mean_of_pixels": True},
+    images=600_000,
+    model=PACKED.model | {"family": "bayer", "width": 48, "blocks": 3, "gate": 32, "mean_of_pixels": True},
+    loss=LOG_LOSS,
     symmetric=True,
     data=replace(
-        PACKED.data, family="bayer", first_share=0.85, augment=replace(PACKED.data.augment, white_spread_ev=1.0)
+        PACKED.data, family="bayer", first_share=0.92, augment=replace(PACKED.data.augment, white_spread_ev=1.0)
     ),
 )
 

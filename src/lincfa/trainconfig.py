@@ -138,6 +138,9 @@ PACKED = TrainConfig(
 lincfa.infer aligns frames to it. Half of the photographs get other colours, more saturated or less (v5.5). Muon trains
 all kernels but those of the linear layer (v6.21)."""
 
+LOG_LOSS = {"log_mse": 0.05, "perceptual_log_mse": 0.1}
+"""What the recipes of gated networks minimise instead: their errors in dB."""
+
 LAB = replace(
     PACKED,
     name="lab",

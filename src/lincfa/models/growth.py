@@ -59,5 +59,6 @@ def _kind(network: PackedNet) -> tuple:
         network.pack,
         network.relative,
         network.mean_of_pixels,
+        network.gate,
         network.head.bias is None,
     )

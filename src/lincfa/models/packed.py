@@ -12,6 +12,8 @@ from lincfa.cfa import RGGB, XTRANS
 from lincfa.models.unet import BatchNorm
 
 PACK = {"xtrans": (XTRANS, 3), "bayer": (RGGB, 2)}
+FLAT = 1e-18
+"""What stands for the magnitude of features that are all 0, as they are where it is flat; its square is above 0."""
 MEAN_CELLS = 3
 """Samples are taken relative to the mean of this many cells squared."""
 
@@ -33,11 +35,13 @@ class PackedNet(nn.Module):
     coarse_blocks, coarse_width: more blocks, halfway through the others, on cells of twice the side. They see further,
     and at equal width cost a quarter; but a picture then depends on which of its cells come together, and so a little
     on where the frame begins: for X-Trans, whose tile is its own shift by (3, 3), on its phase as well.
+    gate: 0, or the channels of a product in each block, where otherwise a ReLU is (`Gate`); coarse blocks keep it.
     kernel: side of the blocks' kernels on cells of 2 x 2 or 3 x 3, odd. tail_width: channels of a last 3x3 convolution
     on pixels instead of cells; 0: none. mean_of_pixels (Bayer only): samples are relative to the mean around each
     pixel, where it is otherwise that around their cell.
-    Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family or norm, and pixels' means for
-    X-Trans: 7 x 7 of its photosites are not of each colour as often as any others.
+    Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family or norm, a gate beside
+    biases or norm, and pixels' means for X-Trans: 7 x 7 of its photosites are not of each colour as often as any
+    others.
     """
 
     tolerates_bf16 = True
@@ -58,17 +62,20 @@ class PackedNet(nn.Module):
         kernel: int = 3,
         tail_width: int = 0,
         mean_of_pixels: bool = False,
+        gate: int = 0,
     ):
         super().__init__()
         if family not in PACK:
             raise ValueError(f"family is one of {', '.join(PACK)}, not {family!r}")
         if norm not in ("batch", "none"):
             raise ValueError(f"norm is 'batch' or 'none', not {norm!r}")
+        if gate and (bias or norm != "none"):
+            raise ValueError("gate is for networks without biases and norm")
         if mean_of_pixels and family != "bayer":
             raise ValueError(f"mean_of_pixels is for Bayer, not {family}")
         self.cfa, usual = PACK[family]
         self.coding, self.pack, self.relative, self.takes_noise = coding, pack or usual, relative, noise
-        self.mean_of_pixels = mean_of_pixels
+        self.mean_of_pixels, self.gate = mean_of_pixels, gate
         self.multiple = math.lcm(self.cfa.period[0], self.pack * (2 if coarse_blocks else 1))
         # One cell for each 3x3 convolution and for the mean, and a pixel's way to the far side of its own cell; two
         # cells for each 3x3 convolution on coarse ones, and a cell's way to the far side of its coarse one.
@@ -77,7 +84,7 @@ class PackedNet(nn.Module):
             self.margin += (4 * coarse_blocks + 1) * self.pack
         channels = 3 * self.pack**2
         self.head = _conv(channels, width, bias)
-        self.blocks = nn.ModuleList(_block(width, bias, norm, kernel) for _ in range(blocks))
+        self.blocks = nn.ModuleList(_block(width, bias, norm, kernel, gate) for _ in range(blocks))
         if coarse_blocks:
             self.down = nn.Conv2d(4 * width, coarse_width, 1, bias=False)
             self.coarse = nn.ModuleList(_block(coarse_width, bias, norm) for _ in range(coarse_blocks))
@@ -140,12 +147,27 @@ class PackedNet(nn.Module):
         return (mean + deviation) ** self.coding - mean**self.coding
 
 
-def _block(width: int, bias: bool, norm: str, kernel: int = 3) -> nn.Sequential:
+class Gate(nn.Module):
+    """[B, 2C, H, W] -> [B, C, H, W]: the first half of the channels times the second, over the mean magnitude of all at
+    their place. So it is homogeneous, as a ReLU is, and continuous. A block weighs one reading of its neighbourhood
+    by another with it, as directional demosaicers weigh colours by gradients.
+
+    Source: products instead of activations, Chen et al. 2022 (NAFNet, arXiv:2204.04676); the division is for exposure.
+    """
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        values, gates = features.chunk(2, 1)
+        least = max(FLAT, torch.finfo(features.dtype).tiny)
+        size = features.abs().sum(1, keepdim=True) / features.shape[1]  # the gradient of mean takes twice as long
+        return values * (gates * size.clamp_min(least).reciprocal())
+
+
+def _block(width: int, bias: bool, norm: str, kernel: int = 3, gate: int = 0) -> nn.Sequential:
     return nn.Sequential(
-        _conv(width, width, bias, kernel),
-        *([BatchNorm(width)] if norm == "batch" else []),
-        nn.ReLU(inplace=True),
-        _conv(width, width, bias, kernel),
+        _conv(width, 2 * gate or width, bias, kernel),
+        *([BatchNorm(2 * gate or width)] if norm == "batch" else []),
+        Gate() if gate else nn.ReLU(inplace=True),
+        _conv(gate or width, width, bias, kernel),
     )
 
 

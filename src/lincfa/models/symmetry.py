@@ -22,15 +22,18 @@ class Symmetry:
     To turn a picture turns the features and exchanges their orientations. X-Trans is turned about a cell's middle.
     Bayer is turned about a red photosite, as its cells of 2 x 2 have no symmetry: the last row and column of its
     kernels' pixels have no counterpart and stay zero, and so does what links different photosites in the linear layer.
-    Raises ValueError for other networks, and a width that is no multiple of 4.
+    Raises ValueError for other networks, and a width or gate that is no multiple of 4.
     """
 
     def __init__(self, network: nn.Module):
         kernels = network.kernels_by_channels() if isinstance(network, PackedNet) else []
         if len(kernels) != len(list(network.parameters())):
             raise ValueError("symmetric is for packed networks of one level, without biases, norm and pixel layers")
-        if network.head.weight.shape[0] % 4:
-            raise ValueError(f"symmetric takes a width that is a multiple of 4, not {network.head.weight.shape[0]}")
+        width = network.head.weight.shape[0]
+        if width % 4 or network.gate % 4:
+            raise ValueError(
+                f"symmetric takes widths that are multiples of 4, not {width} and a gate of {network.gate}"
+            )
         of_bayer = network.pack == 2 and network.mean_of_pixels and not network.takes_noise
         if network.pack % 2 == 0 and not of_bayer:
             raise ValueError("symmetric takes cells of 2 x 2 and means of pixels for Bayer, and no noise")
