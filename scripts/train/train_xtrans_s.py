@@ -13,16 +13,17 @@ import sys
 from dataclasses import replace
 
 from lincfa.train import main
-from lincfa.trainconfig import PACKED
+from lincfa.trainconfig import LOG_LOSS, PACKED
 
 CONFIG = replace(
     PACKED,
     name="xtrans-s",
     checkpoint_folder="xtrans-s",
-    images=480_000,
-    model=PACKED.model | {"family": "xtrans", "width": 64, "blocks": 5},
+    images=256_000,
+    model=PACKED.model | {"family": "xtrans", "width": 64, "blocks": 5, "gate": 40},
+    loss=LOG_LOSS,
     symmetric=True,
-    data=replace(PACKED.data, first_share=0.9, augment=replace(PACKED.data.augment, white_spread_ev=1.0)),
+    data=replace(PACKED.data, first_share=0.92, augment=replace(PACKED.data.augment, white_spread_ev=1.0)),
 )
 
 if __name__ == "__main__":
