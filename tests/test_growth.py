@@ -14,11 +14,15 @@ def inputs(side=36):
     return batch_mosaic(truth, masks), masks
 
 
-@pytest.mark.parametrize("gate", [0, 3])
-@pytest.mark.parametrize("larger", [{"width": 9}, {"blocks": 4}, {"width": 8, "blocks": 3, "noise": True}, {}])
-def test_a_grown_network_gives_the_pictures_of_the_smaller(larger, gate):
+GATED = SMALL | {"gate": 3}
+LARGER = [{"width": 9}, {"blocks": 4}, {"width": 8, "blocks": 3, "noise": True}, {}]
+PAIRS = [(small, larger) for small in (SMALL, GATED) for larger in LARGER]
+PAIRS += [(GATED, {"gate": 6}), (GATED, {"gate": 6, "width": 9, "blocks": 3})]
+
+
+@pytest.mark.parametrize(("small", "larger"), PAIRS)
+def test_a_grown_network_gives_the_pictures_of_the_smaller(small, larger):
     torch.manual_seed(1)
-    small = SMALL | {"gate": gate}
     smaller, network = build(**small), build(**(small | larger))
     with torch.no_grad():
         before = network(*inputs())
@@ -29,10 +33,11 @@ def test_a_grown_network_gives_the_pictures_of_the_smaller(larger, gate):
         assert not torch.allclose(before, expected, atol=1e-3)
 
 
-def test_after_one_step_every_new_weight_has_moved_or_can_move():
+@pytest.mark.parametrize(("small", "gate"), [(SMALL, 0), (GATED, 3), (GATED, 6)])
+def test_after_one_step_every_new_weight_has_moved_or_can_move(small, gate):
     """New channels read the old at once; what reads them has a gradient at once, and they have one a step later."""
     torch.manual_seed(1)
-    smaller, network = build(**SMALL), build(**(SMALL | {"width": 9, "blocks": 3}))
+    smaller, network = build(**small), build(**(small | {"width": 9, "blocks": 3, "gate": gate}))
     grow(network, smaller)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
     for _ in range(2):
@@ -53,12 +58,27 @@ def test_after_one_step_every_new_weight_has_moved_or_can_move():
         {"family": "bayer", "pack": 3},
         {"relative": False},
         {"bias": True},
-        {"gate": 8},
+        {"gate": 6},
     ],
 )
 def test_a_network_that_cannot_hold_the_smaller_is_refused(other):
     with pytest.raises(ValueError, match="start from"):
         grow(build(**(SMALL | other)), build(**SMALL))
+
+
+@pytest.mark.parametrize("gate", [2, 5, 9])
+def test_gates_grow_to_twice_their_products_or_not_at_all(gate):
+    with pytest.raises(ValueError, match="start from"):
+        grow(build(**(GATED | {"gate": gate})), build(**GATED))
+
+
+def test_copies_of_products_do_not_learn_the_same():
+    torch.manual_seed(1)
+    smaller, network = build(**GATED), build(**(GATED | {"gate": 6}))
+    grow(network, smaller)
+    network(*inputs()).square().mean().backward()
+    of_products, of_copies = network.blocks[0][0].weight.grad[:6].chunk(2)
+    assert not torch.allclose(of_products, of_copies, rtol=0.1)
 
 
 def test_another_architecture_takes_only_its_own_weights():

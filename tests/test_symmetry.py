@@ -98,9 +98,9 @@ def test_means_of_pixels_are_for_bayer():
         build("packed", family="xtrans", mean_of_pixels=True)
 
 
-@pytest.mark.parametrize("gate", [0, 4])
-def test_a_network_grown_from_a_symmetric_one_is_symmetric(gate):
-    small, large = network(gate=gate), network(width=12, blocks=2, seed=1, gate=gate)
+@pytest.mark.parametrize("gates", [(0, 0), (4, 4), (4, 8)])
+def test_a_network_grown_from_a_symmetric_one_is_symmetric(gates):
+    small, large = network(gate=gates[0]), network(width=12, blocks=2, seed=1, gate=gates[1])
     grow(large, small)
     Symmetry(large).check()
     assert change_by_turning(large, 1) < 1e-5

@@ -14,8 +14,9 @@ def grow(network: nn.Module, smaller: nn.Module) -> None:
     """Give network, whose weights are fresh, the weights of smaller: it then gives the same pictures.
 
     Both have the same parameters, of equal shape; or both are packed networks, and network has more channels, more
-    blocks, or an input of noise that smaller lacks. What is new reads what is old, and not yet the other way: a new
-    channel begins with its fresh weights and adds nothing to an old one, and a new block adds nothing at all.
+    blocks, twice the products in its gates, or an input of noise that smaller lacks. What is new reads what is old, and
+    not yet the other way: a new channel begins with its fresh weights and adds nothing to an old one, and a new block
+    adds nothing at all. Only products are doubled by copies, as a gate's mean is over all of them.
     Source: function-preserving growth, Chen et al. 2016 (Net2Net, arXiv:1511.05641); here new channels are not copies
     of old ones, so nothing has to break a symmetry.
     Raises ValueError where network cannot hold smaller.
@@ -24,10 +25,14 @@ def grow(network: nn.Module, smaller: nn.Module) -> None:
         network, smaller = network.network, smaller.network
     own, given = network.state_dict(), smaller.state_dict()
     packed = isinstance(network, PackedNet) and isinstance(smaller, PackedNet)
+    doubled = packed and network.gate == 2 * smaller.gate > 0 and len(network.blocks) >= len(smaller.blocks)
+    if doubled:
+        given = _with_products_twice(given, own)
     shapes_fit = all(
         key in own and _fits(own[key].shape, tensor.shape, packed and tensor.ndim == 4) for key, tensor in given.items()
     )
-    if not shapes_fit or (packed and _kind(network) != _kind(smaller)):
+    alike = not packed or (_kind(network) == _kind(smaller) and (doubled or network.gate == smaller.gate))
+    if not shapes_fit or not alike:
         raise ValueError("the network cannot hold the one that it is to start from")
     new_blocks = network.blocks[len(smaller.blocks) :] if packed else []
     for block in new_blocks:
@@ -42,6 +47,20 @@ def grow(network: nn.Module, smaller: nn.Module) -> None:
             tensor[tuple(slice(n) for n in source.shape)] = source
         elif tensor.any() and not key.startswith(tuple(within)):
             raise ValueError(f"the network to start from has no {key}")
+
+
+def _with_products_twice(given: dict, fresh: dict) -> dict:
+    """A gated network's weights, each of its products there twice. What reads the copies is fresh, and what reads the
+    products is less by as much: so the two do not learn the same."""
+    twice = dict(given)
+    for key, kernel in given.items():
+        if key.startswith("blocks.") and key.endswith(".0.weight"):
+            values, gates = kernel.chunk(2)
+            twice[key] = torch.cat((values, values, gates, gates))
+        elif key.startswith("blocks."):
+            copies = fresh[key][: kernel.shape[0], kernel.shape[1] : 2 * kernel.shape[1]]
+            twice[key] = torch.cat((kernel - copies, copies), 1)
+    return twice
 
 
 def _fits(own: torch.Size, given: torch.Size, may_grow: bool) -> bool:
@@ -59,6 +78,5 @@ def _kind(network: PackedNet) -> tuple:
         network.pack,
         network.relative,
         network.mean_of_pixels,
-        network.gate,
         network.head.bias is None,
     )
