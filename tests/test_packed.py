@@ -128,9 +128,9 @@ def test_cost_is_counted_as_by_hand():
 def test_a_gate_is_a_product_that_grows_as_its_factors_do():
     both = torch.randn(2, 6, 4, 5, generator=torch.Generator().manual_seed(0))
     values, gates = both[:, :3], both[:, 3:]
-    torch.testing.assert_close(Gate()(both), values * gates / both.abs().mean(1, keepdim=True))
-    torch.testing.assert_close(Gate()(both * 7), Gate()(both) * 7)
-    assert not Gate()(torch.zeros(1, 6, 2, 2)).any()
+    torch.testing.assert_close(Gate(3)(both), values * gates / both.abs().mean(1, keepdim=True))
+    torch.testing.assert_close(Gate(3)(both * 7), Gate(3)(both) * 7)
+    assert not Gate(3)(torch.zeros(1, 6, 2, 2)).any()
 
 
 def test_a_network_that_is_told_of_noise_answers_as_without_when_told_none():

@@ -38,6 +38,7 @@ PACKED = {"name": "packed", "width": 6, "blocks": 2}
 MODELS = {
     "xtrans": PACKED | {"family": "xtrans", "coding": 0.5},
     "bayer": PACKED | {"family": "bayer", "mean_of_pixels": True},
+    "gated": PACKED | {"family": "xtrans", "coding": 0.5, "gate": 4},
     "noise": PACKED | {"family": "xtrans", "coding": 0.5, "noise": True},
     "denoising": PACKED | {"name": "denoising", "family": "xtrans", "coding": 0.5},
     "any-phase": {"name": "unet", "width": 2},
@@ -97,7 +98,13 @@ def rms(values):
 @pytest.mark.parametrize("size", [(67, 83), (96, 61)])
 @pytest.mark.parametrize(
     ("kind", "cfa"),
-    [("xtrans", XTRANS.shift(1, 4)), ("noise", XTRANS), ("denoising", XTRANS), ("bayer", RGGB.shift(1, 0))],
+    [
+        ("xtrans", XTRANS.shift(1, 4)),
+        ("gated", XTRANS.shift(1, 4)),
+        ("noise", XTRANS),
+        ("denoising", XTRANS),
+        ("bayer", RGGB.shift(1, 0)),
+    ],
 )
 def test_a_frame_of_any_size_and_phase_comes_out_as_torch_does_it(weights_file, kind, cfa, size):
     mosaic = cfa.mosaic(scene(*size)) / np.float32(8)  # so that there is a gain to normalise by
@@ -184,15 +191,16 @@ def test_half_floats_are_close_and_half_the_size(weights_file, kind):
     assert metadata(half) == metadata(whole) | {"precision": "fp16"}
 
 
+@pytest.mark.parametrize("kind", ["xtrans", "gated"])
 @pytest.mark.parametrize("level", [1e-9, 1e6])
-def test_half_floats_leave_grey_beyond_their_range_as_it_is(weights_file, level):
+def test_half_floats_leave_grey_beyond_their_range_as_it_is(weights_file, level, kind):
     """1e-9 is 0 in half floats, and 1e6 infinite: samples and local means do not pass through them."""
-    network = run_file(to_fp16(graph_of(weights_file, "xtrans")))
+    network = run_file(to_fp16(graph_of(weights_file, kind)))
     rgb = network(torch.full((1, 1, 48, 48), level), torch.zeros(1, 3, 48, 48))
     np.testing.assert_allclose(rgb.numpy(), level, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["xtrans", "bayer", "noise", "denoising", "any-phase"])
+@pytest.mark.parametrize("kind", ["xtrans", "gated", "bayer", "noise", "denoising", "any-phase"])
 def test_integers_are_for_the_inner_convolutions_only_and_come_close(weights_file, kind, tmp_path):
     whole = graph_of(weights_file, kind)
     inputs = calibration_inputs(write_photographs(tmp_path), whole)
@@ -202,7 +210,7 @@ def test_integers_are_for_the_inner_convolutions_only_and_come_close(weights_fil
     assert seen[-1] == (6, 6)
     convolutions = [n for n in whole.graph.node if n.op_type == "Conv"]
     quantised = [t for t in integers.graph.initializer if t.data_type == TensorProto.INT8 and len(t.dims) == 4]
-    outer = {"xtrans": 3, "bayer": 3, "noise": 4, "denoising": 7, "any-phase": 2}[kind]
+    outer = {"xtrans": 3, "gated": 3, "bayer": 3, "noise": 4, "denoising": 7, "any-phase": 2}[kind]
     assert len(quantised) == len(convolutions) - outer
     for number in (0, 1):  # the second with noise, where the network is told of it
         told = {name: torch.from_numpy(value) for name, value in inputs[number].items()}

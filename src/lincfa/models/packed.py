@@ -155,10 +155,14 @@ class Gate(nn.Module):
     Source: products instead of activations, Chen et al. 2022 (NAFNet, arXiv:2204.04676); the division is for exposure.
     """
 
+    def __init__(self, products: int):
+        super().__init__()
+        self.products = products
+
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        values, gates = features.chunk(2, 1)
+        values, gates = features.split(self.products, 1)
         least = max(FLAT, torch.finfo(features.dtype).tiny)
-        size = features.abs().sum(1, keepdim=True) / features.shape[1]  # the gradient of mean takes twice as long
+        size = features.abs().sum(1, keepdim=True) / (2 * self.products)  # of mean the gradient takes twice as long
         return values * (gates * size.clamp_min(least).reciprocal())
 
 
@@ -166,7 +170,7 @@ def _block(width: int, bias: bool, norm: str, kernel: int = 3, gate: int = 0) ->
     return nn.Sequential(
         _conv(width, 2 * gate or width, bias, kernel),
         *([BatchNorm(2 * gate or width)] if norm == "batch" else []),
-        Gate() if gate else nn.ReLU(inplace=True),
+        Gate(gate) if gate else nn.ReLU(inplace=True),
         _conv(gate or width, width, bias, kernel),
     )
 

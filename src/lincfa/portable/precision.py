@@ -56,10 +56,12 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     half = onnx.ModelProto()
     half.CopyFrom(model)
     inner, inner_values = _inner(model)
-    weights = {name for node in model.graph.node if node.name in inner for name in node.input}
-    for tensor in half.graph.initializer:
-        if tensor.name in weights:
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
+    taken = {name for node in model.graph.node if node.name in inner for name in node.input}
+    values = [tensor for tensor in half.graph.initializer if tensor.name in taken]
+    values += [n.attribute[0].t for n in half.graph.node if n.op_type == "Constant" and n.output[0] in taken]
+    for tensor in values:
+        if tensor.data_type == TensorProto.FLOAT:
+            tensor.CopyFrom(numpy_helper.from_array(_in_half(numpy_helper.to_array(tensor)), tensor.name))
     constants = _constants(model)
     cast: dict[str, str] = {}
     nodes = []
@@ -157,6 +159,12 @@ def _of_photographs(
         if height and width:
             told = np.tile(np.float32(scene.noise), (3, 1))
             yield gain * scene.mosaic[None, top : top + height, left : left + width], gain * told
+
+
+def _in_half(values: np.ndarray) -> np.ndarray:
+    """A scalar above 0 stays above 0: it keeps a divisor from being 0."""
+    half = values.astype(np.float16)
+    return np.maximum(half, np.finfo(np.float16).tiny) if values.ndim == 0 and values > 0 else half
 
 
 def _with_precision(converted: onnx.ModelProto, original: onnx.ModelProto, precision: str) -> onnx.ModelProto:
