@@ -1,4 +1,4 @@
-"""xtrans-l: a packed network for X-Trans within 250 GMAC per megapixel (203), grown from xtrans-s.
+"""xtrans-l: a packed network for X-Trans within 250 GMAC per megapixel (161), grown from xtrans-s.
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
@@ -13,19 +13,20 @@ import sys
 from dataclasses import replace
 
 from lincfa.train import main
-from lincfa.trainconfig import PACKED
+from lincfa.trainconfig import LOG_LOSS, PACKED
 
 CONFIG = replace(
     PACKED,
     name="xtrans-l",
     checkpoint_folder="xtrans-l",
-    images=57_600,
-    model=PACKED.model | {"family": "xtrans", "width": 128, "blocks": 6},
+    images=96_000,
+    model=PACKED.model | {"family": "xtrans", "width": 128, "blocks": 5, "gate": 80},
+    loss=LOG_LOSS,
     symmetric=True,
     data=replace(PACKED.data, first_share=0.92, augment=replace(PACKED.data.augment, white_spread_ev=1.0)),
-    optim=replace(PACKED.optim, lr=6e-4),
+    optim=replace(PACKED.optim, lr=8e-4),
     start_from="xtrans-s",
-    validate_every_images=14_400,
+    validate_every_images=16_000,
 )
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""xtrans-s-denoise: xtrans-s, told how strong the noise is (44.7 GMAC per megapixel), from its released weights.
+"""xtrans-s-denoise: xtrans-s, told how strong the noise is (42.1 GMAC per megapixel), from its released weights.
 
     python scripts/train/train_xtrans_s_denoise.py --data data/photographs
     python scripts/utils/release.py checkpoints/xtrans-s-denoise/best.pt --to models/xtrans-s-denoise --clean xtrans-s
@@ -21,8 +21,8 @@ CONFIG = replace(
     name="xtrans-s-denoise",
     checkpoint_folder="xtrans-s-denoise",
     images=120_000,
-    model=PACKED.model | {"family": "xtrans", "width": 64, "blocks": 5, "noise": True},
-    loss={"l1": 2.0, "perceptual_l1": 1.0, "log_mse": 0.05, "perceptual_log_mse": 0.01},
+    model=PACKED.model | {"family": "xtrans", "width": 64, "blocks": 5, "gate": 40, "noise": True},
+    loss={"log_mse": 0.1, "perceptual_log_mse": 0.05},
     data=replace(PACKED.data, first_share=0.7, augment=replace(PACKED.data.augment, **NOISE)),
     symmetric=True,
     optim=replace(PACKED.optim, lr=6e-4),
