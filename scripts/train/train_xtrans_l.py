@@ -19,7 +19,7 @@ CONFIG = replace(
     PACKED,
     name="xtrans-l",
     checkpoint_folder="xtrans-l",
-    images=96_000,
+    images=128_000,
     model=PACKED.model | {"family": "xtrans", "width": 128, "blocks": 5, "gate": 80},
     loss=LOG_LOSS,
     symmetric=True,
