@@ -4,9 +4,9 @@
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_xtrans_l.py --data data/photographs
 
-A patch costs four and a half times xtrans-s's, whose weights it begins with (lincfa.models.growth), alike in all
-quarter turns as they are (lincfa.models.symmetry): 98 minutes of one CPU core in float32. The same command again
-continues. Results: models/xtrans-l/README.md, docs/EXPERIMENTS.md, v5.18.
+A patch costs almost four times xtrans-s's, whose weights it begins with (lincfa.models.growth), alike in all quarter
+turns as they are (lincfa.models.symmetry): an hour of one CPU core with bfloat16. The same command again continues.
+Results: models/xtrans-l/README.md, docs/EXPERIMENTS.md, v5.22.
 """
 
 import sys

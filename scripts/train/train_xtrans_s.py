@@ -1,12 +1,12 @@
-"""xtrans-s: a packed network for X-Trans within 45 GMAC per megapixel (44.5), on photographs.
+"""xtrans-s: a packed network for X-Trans within 45 GMAC per megapixel (41.9), on photographs.
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_xtrans_s.py --data data/photographs
 
-An hour and a half of one CPU core with bfloat16; the same command again continues. One training from scratch, whose
-kernels stay alike in all quarter turns (lincfa.models.symmetry): docs/EXPERIMENTS.md, v5.16; v5.1 to v5.15 are the way
-to it. Results: models/xtrans-s/README.md.
+37 minutes of one CPU core with bfloat16; the same command again continues. One training from scratch: gated blocks, and
+kernels that stay alike in all quarter turns (lincfa.models.symmetry): docs/EXPERIMENTS.md, v5.21; v5.1 to v5.16 are the
+way to it. Results: models/xtrans-s/README.md.
 """
 
 import sys

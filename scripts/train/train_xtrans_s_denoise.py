@@ -5,7 +5,7 @@
 
 All patches are noisy, from hardly to much; where there is no noise the released model is xtrans-s itself
 (lincfa.models.denoising). Errors in linear values count for more than in xtrans-s's recipe: strong shot noise in the
-lights is what costs there. Results: models/xtrans-s-denoise/README.md, docs/EXPERIMENTS.md, v5.19.
+lights is what costs there. Results: models/xtrans-s-denoise/README.md, docs/EXPERIMENTS.md, v5.23.
 """
 
 import sys
@@ -23,7 +23,7 @@ CONFIG = replace(
     images=120_000,
     model=PACKED.model | {"family": "xtrans", "width": 64, "blocks": 5, "gate": 40, "noise": True},
     loss={"log_mse": 0.1, "perceptual_log_mse": 0.05},
-    data=replace(PACKED.data, first_share=0.7, augment=replace(PACKED.data.augment, **NOISE)),
+    data=replace(PACKED.data, first_share=0.9, augment=replace(PACKED.data.augment, **NOISE)),
     symmetric=True,
     optim=replace(PACKED.optim, lr=6e-4),
     start_from="xtrans-s",
