@@ -4,8 +4,9 @@
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_bayer_s.py --data data/photographs
 
-Three quarters of an hour of one CPU core with bfloat16; the same command again continues. Gated blocks, and kernels that
-stay alike in all quarter turns (lincfa.models.symmetry): docs/EXPERIMENTS.md, v5.20. Results: models/bayer-s/README.md.
+Three quarters of an hour of one CPU core with bfloat16; the same command again continues. Gated blocks, and kernels
+that stay alike in all quarter turns (lincfa.models.symmetry): docs/EXPERIMENTS.md, v5.20. Results:
+models/bayer-s/README.md.
 """
 
 import sys
