@@ -20,14 +20,14 @@ CONFIG = replace(
     PACKED,
     name="xtrans-s-denoise",
     checkpoint_folder="xtrans-s-denoise",
-    images=120_000,
+    images=80_000,
     model=PACKED.model | {"family": "xtrans", "width": 64, "blocks": 5, "gate": 40, "noise": True},
     loss={"log_mse": 0.1, "perceptual_log_mse": 0.05},
-    data=replace(PACKED.data, first_share=0.9, augment=replace(PACKED.data.augment, **NOISE)),
+    data=replace(PACKED.data, first_share=0.95, augment=replace(PACKED.data.augment, **NOISE)),
     symmetric=True,
     optim=replace(PACKED.optim, lr=6e-4),
     start_from="xtrans-s",
-    validate_every_images=120_000,
+    validate_every_images=80_000,
 )
 
 if __name__ == "__main__":
