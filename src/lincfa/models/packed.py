@@ -149,8 +149,8 @@ class PackedNet(nn.Module):
 
 class Gate(nn.Module):
     """[B, 2C, H, W] -> [B, C, H, W]: the first half of the channels times the second, over the mean magnitude of all at
-    their place. So it is homogeneous, as a ReLU is, and continuous. A block weighs one reading of its neighbourhood
-    by another with it, as directional demosaicers weigh colours by gradients.
+    their place. So it is homogeneous, as a ReLU is, and continuous. With it a block weighs one reading of its
+    neighbourhood by another, as directional demosaicers weigh colours by gradients.
 
     Source: products instead of activations, Chen et al. 2022 (NAFNet, arXiv:2204.04676); the division is for exposure.
     """
@@ -169,7 +169,7 @@ class Gate(nn.Module):
 def _block(width: int, bias: bool, norm: str, kernel: int = 3, gate: int = 0) -> nn.Sequential:
     return nn.Sequential(
         _conv(width, 2 * gate or width, bias, kernel),
-        *([BatchNorm(2 * gate or width)] if norm == "batch" else []),
+        *([BatchNorm(width)] if norm == "batch" else []),
         Gate(gate) if gate else nn.ReLU(inplace=True),
         _conv(gate or width, width, bias, kernel),
     )
