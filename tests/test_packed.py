@@ -24,16 +24,14 @@ def network(family="xtrans", **kwargs):
     return build("packed", family=family, **{"width": 8, "blocks": 2, **kwargs})
 
 
-@OF_ALL_KINDS
-@pytest.mark.parametrize("norm", ["none", "batch"])
-def test_every_parameter_gets_a_gradient(family, norm, shape):
-    if norm == "batch" and "gate" in shape:
-        with pytest.raises(ValueError, match="gate is for networks without biases and norm"):
-            network(family, norm=norm, **shape)
-        return
+WITH_NORM = [(family, shape | {"norm": "batch"}) for family, shape in KINDS.values() if "gate" not in shape]
+
+
+@pytest.mark.parametrize(("family", "shape"), [*KINDS.values(), *WITH_NORM])
+def test_every_parameter_gets_a_gradient(family, shape):
     truth = torch.from_numpy(torture_scene(2, 36)).permute(2, 0, 1)[None]
     masks = batch_masks([FAMILIES[family]], 36, 36)
-    net = network(family, norm=norm, **shape)
+    net = network(family, **shape)
     (net(batch_mosaic(truth, masks), masks) - truth).square().mean().backward()
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
 
@@ -123,6 +121,12 @@ def test_cost_is_counted_as_by_hand():
     coarse = (2 * 4 * width * 10 + 2 * 2 * 9 * 10**2) / 36 / 1e3
     found = gmac_per_megapixel(network(width=width, blocks=blocks, **COARSE))
     assert found == pytest.approx(by_hand + coarse, rel=1e-9)
+
+
+@pytest.mark.parametrize("other", [{"bias": True}, {"norm": "batch"}])
+def test_a_gate_beside_what_ends_the_promise_on_exposure_is_refused(other):
+    with pytest.raises(ValueError, match="gate is for networks without biases and norm"):
+        network(gate=4, **other)
 
 
 def test_a_gate_is_a_product_that_grows_as_its_factors_do():
