@@ -4,9 +4,10 @@
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_bayer_s.py --data data/photographs
 
-Three quarters of an hour of one CPU core with bfloat16; the same command again continues. Gated blocks, and kernels
-that stay alike in all quarter turns (lincfa.models.symmetry): docs/EXPERIMENTS.md, v5.20. Results:
-models/bayer-s/README.md.
+An hour and a half of one CPU core with bfloat16; the same command again continues. It goes on from the released weights
+of before (docs/EXPERIMENTS.md, v5.20: symmetric=true start_from=null batch=16 images=304000 lr=2e-3), whose kernels were
+alike in all quarter turns; here they are free, so that what does not turn takes one channel instead of four: v5.24.
+Results: models/bayer-s/README.md.
 """
 
 import sys
@@ -19,13 +20,15 @@ CONFIG = replace(
     PACKED,
     name="bayer-s",
     checkpoint_folder="bayer-s",
-    images=304_000,
+    images=560_000,
+    batch=8,
     model=PACKED.model | {"family": "bayer", "width": 32, "blocks": 6, "gate": 24, "mean_of_pixels": True},
     loss=LOG_LOSS,
-    symmetric=True,
     data=replace(
         PACKED.data, family="bayer", first_share=0.92, augment=replace(PACKED.data.augment, white_spread_ev=1.0)
     ),
+    optim=replace(PACKED.optim, lr=1.5e-3),
+    start_from="bayer-s",
 )
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""xtrans-l: a packed network for X-Trans within 250 GMAC per megapixel (161), grown from xtrans-s.
+"""xtrans-l: a packed network for X-Trans within 250 GMAC per megapixel (223), grown from xtrans-s.
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_xtrans_l.py --data data/photographs
 
-A patch costs almost four times xtrans-s's, whose weights it begins with (lincfa.models.growth), alike in all quarter
-turns as they are (lincfa.models.symmetry): an hour of one CPU core with bfloat16. The same command again continues.
-Results: models/xtrans-l/README.md, docs/EXPERIMENTS.md, v5.22.
+It goes on from the released weights of before (docs/EXPERIMENTS.md, v5.22: blocks=5 start_from=xtrans-s images=128000),
+with two blocks more (lincfa.models.growth), alike in all quarter turns as they are (lincfa.models.symmetry). A patch
+costs five times xtrans-s's: an hour and a quarter of one CPU core with bfloat16. The same command again continues.
+Results: models/xtrans-l/README.md, docs/EXPERIMENTS.md, v5.25.
 """
 
 import sys
@@ -19,13 +20,13 @@ CONFIG = replace(
     PACKED,
     name="xtrans-l",
     checkpoint_folder="xtrans-l",
-    images=128_000,
-    model=PACKED.model | {"family": "xtrans", "width": 128, "blocks": 5, "gate": 80},
+    images=112_000,
+    model=PACKED.model | {"family": "xtrans", "width": 128, "blocks": 7, "gate": 80},
     loss=LOG_LOSS,
     symmetric=True,
     data=replace(PACKED.data, first_share=0.92, augment=replace(PACKED.data.augment, white_spread_ev=1.0)),
     optim=replace(PACKED.optim, lr=8e-4),
-    start_from="xtrans-s",
+    start_from="xtrans-l",
     validate_every_images=16_000,
 )
 
