@@ -1,6 +1,7 @@
 """Muon on convolutions is torch's Muon on the matrices that they are, wherever in memory they lie."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -69,6 +70,27 @@ def test_muons_step_has_the_gradients_singular_vectors_and_values_near_one(shape
     assert between.diagonal().min() > 0.6
     assert between.diagonal().max() < 1.3
     assert (between - torch.diag(between.diagonal())).abs().max() < (2e-2 if bf16 else 1e-5)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_with_a_parallel_1x1_a_kernel_stays_the_sum_of_two_that_are_trained_beside_each_other(layout, monkeypatch):
+    monkeypatch.setattr("lincfa.optim.computes_in_bf16", lambda device: False)
+    config = OptimConfig(lr=1e-2, weight_decay=0.1, muon=("inner", "beside"), parallel_1x1=True)
+    net = named().to(memory_format=layout)
+    merged = nn.ModuleDict({"inner": net["inner"]})
+    pair = copy.deepcopy(merged)
+    pair["beside"] = nn.Conv2d(8, 8, 1, bias=False)
+    with torch.no_grad():
+        pair["inner"].weight[:, :, 1, 1] -= pair["beside"].weight[:, :, 0, 0]
+    one, two = (optimizer_of(merged, config), optimizer_of(pair, replace(config, parallel_1x1=False)))
+    for number in range(3):
+        x = torch.randn(2, 8, 8, 8, generator=torch.Generator().manual_seed(number)).to(memory_format=layout)
+        for optimizer, output in ((one, merged["inner"](x)), (two, pair["inner"](x) + pair["beside"](x))):
+            F.mse_loss(output.relu(), x).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    total = pair["inner"].weight.detach() + F.pad(pair["beside"].weight.detach(), (1, 1, 1, 1))
+    torch.testing.assert_close(merged["inner"].weight.detach(), total, rtol=1e-4, atol=1e-5)
 
 
 def test_the_other_weights_move_as_under_adamw():

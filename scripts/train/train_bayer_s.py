@@ -5,9 +5,9 @@
     python scripts/train/train_bayer_s.py --data data/photographs
 
 An hour and a half of one CPU core with bfloat16; the same command again continues. It goes on from the released weights
-of before (docs/EXPERIMENTS.md, v5.20: symmetric=true start_from=null batch=16 images=304000 lr=2e-3), whose kernels were
-alike in all quarter turns; here they are free, so that what does not turn takes one channel instead of four: v5.24.
-Results: models/bayer-s/README.md.
+of before (docs/EXPERIMENTS.md, v5.20: symmetric=true start_from=null batch=16 images=304000 optim.lr=2e-3), whose
+kernels were alike in all quarter turns; here they are free, so that what does not turn takes one channel instead of
+four: v5.24. Results: models/bayer-s/README.md.
 """
 
 import sys

@@ -31,6 +31,10 @@ class MuonAndAdamW:
     as what it always does. A kernel is the matrix of its outputs by all the inputs that each of them sees. Steps are
     scaled to the size of AdamW's (Liu et al. 2025, arXiv:2502.16982), so that one learning rate serves both.
 
+    With config.parallel_1x1 each kernel learns as the sum of itself and of a 1x1 convolution beside it, as those of
+    re-parameterised networks do until they are merged (RepVGG, Ding et al. 2021, arXiv:2101.03697). A sum's gradient is
+    that of both, so no branch is needed: the middle of the kernel takes a step of its own besides.
+
     kernels: parameters of 2 dimensions or more, in channels_last or contiguous memory; they are updated where they lie.
     Used as a torch optimizer is.
     """
@@ -38,14 +42,21 @@ class MuonAndAdamW:
     def __init__(self, kernels: list[nn.Parameter], adamw: AdamW, config: OptimConfig) -> None:
         self._kernels, self._adamw = kernels, adamw
         self._matrices = [_matrix(kernel.detach(), kernel) for kernel in kernels]
+        self._branched = [k for k in kernels if config.parallel_1x1 and k.ndim == 4 and min(k.shape[2:]) > 1]
+        self._middles = [_middle(kernel.detach()) for kernel in self._branched]
         if any(m.data_ptr() != k.data_ptr() for m, k in zip(self._matrices, kernels, strict=True)):
             raise ValueError("a kernel lies neither contiguous nor as channels_last in memory")
-        self._muon = _Muon(self._matrices, lr=config.lr, weight_decay=config.weight_decay)
+        # A middle shrinks with its kernel: its own weight decay would be a second one.
+        branches = [{"params": self._middles, "weight_decay": 0.0}] if self._middles else []
+        groups = [{"params": self._matrices, "weight_decay": config.weight_decay}, *branches]
+        self._muon = _Muon(groups, lr=config.lr)
         self.param_groups = self._muon.param_groups + adamw.param_groups
 
     def step(self) -> None:
         for matrix, kernel in zip(self._matrices, self._kernels, strict=True):
             matrix.grad = None if kernel.grad is None else _matrix(kernel.grad, kernel)
+        for middle, kernel in zip(self._middles, self._branched, strict=True):
+            middle.grad = None if kernel.grad is None else _middle(kernel.grad)
         self._muon.step()
         self._muon.zero_grad()
         self._adamw.step()
@@ -99,3 +110,8 @@ def _orthogonal(update: torch.Tensor, group: dict) -> torch.Tensor:
 def _matrix(values: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """values [out, in, ...] -> [out, all others], in the order in which the kernel lies in memory: a view of it."""
     return (values if kernel.is_contiguous() else values.movedim(1, -1)).flatten(1)
+
+
+def _middle(values: torch.Tensor) -> torch.Tensor:
+    """values [out, in, odd, odd] -> [out, in]: a view of what a 1x1 convolution would hold."""
+    return values[:, :, values.shape[2] // 2, values.shape[3] // 2]

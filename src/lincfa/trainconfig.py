@@ -43,7 +43,7 @@ class OptimConfig:
     """AdamW (Loshchilov and Hutter 2019): linear warm-up, then cosine to last_lr_share of lr. clip_norm: of the
     gradient. ema_halflife_images: of the weights' average, shortened to a tenth of what was seen at the start.
     muon: parts of the network ('blocks', 'head') whose kernels Muon updates instead (lincfa.optim), of those that it
-    has."""
+    has. parallel_1x1: these learn as if a 1x1 convolution were beside each, merged into it."""
 
     lr: float = 1e-3
     last_lr_share: float = 0.01
@@ -53,6 +53,7 @@ class OptimConfig:
     clip_norm: float = 1.0
     ema_halflife_images: int = 8000
     muon: tuple[str, ...] = ()
+    parallel_1x1: bool = False
 
 
 @dataclass(frozen=True)
