@@ -5,9 +5,8 @@
     python scripts/train/train_bayer_s.py --data data/photographs
 
 An hour and a half of one CPU core with bfloat16; the same command again continues. It goes on from the released weights
-of before (docs/EXPERIMENTS.md, v5.20: symmetric=true start_from=null batch=16 images=304000 optim.lr=2e-3), whose
-kernels were alike in all quarter turns; here they are free, so that what does not turn takes one channel instead of
-four: v5.24. Results: models/bayer-s/README.md.
+of before (docs/EXPERIMENTS.md, v5.20: start_from=null batch=16 images=304000 optim.lr=2e-3). Gated blocks, and kernels
+that stay alike in all quarter turns (lincfa.models.symmetry): v5.24. Results: models/bayer-s/README.md.
 """
 
 import sys
@@ -24,6 +23,7 @@ CONFIG = replace(
     batch=8,
     model=PACKED.model | {"family": "bayer", "width": 32, "blocks": 6, "gate": 24, "mean_of_pixels": True},
     loss=LOG_LOSS,
+    symmetric=True,
     data=replace(
         PACKED.data, family="bayer", first_share=0.92, augment=replace(PACKED.data.augment, white_spread_ev=1.0)
     ),
