@@ -33,6 +33,17 @@ def test_a_grown_network_gives_the_pictures_of_the_smaller(small, larger):
         assert not torch.allclose(before, expected, atol=1e-3)
 
 
+def test_of_a_denoising_network_the_one_that_was_trained_on_noise_goes_on():
+    torch.manual_seed(1)
+    released = build(**(SMALL | {"name": "denoising"}))
+    torch.nn.init.normal_(released.noisy.noise.weight)
+    network, noise = build(**(SMALL | {"noise": True})), torch.full((2, 3, 2), 0.1)
+    with torch.no_grad():
+        grow(network, released)
+        assert torch.equal(network(*inputs(), noise), released.noisy(*inputs(), noise))
+        assert not torch.allclose(network(*inputs(), noise), released.clean(*inputs()), atol=1e-3)
+
+
 @pytest.mark.parametrize(("small", "gate"), [(SMALL, 0), (GATED, 3), (GATED, 6)])
 def test_after_one_step_every_new_weight_has_moved_or_can_move(small, gate):
     """New channels read the old at once; what reads them has a gradient at once, and they have one a step later."""

@@ -6,8 +6,8 @@
 
 An hour of one CPU core with bfloat16; the same command again continues. It goes on from the released weights of before
 (docs/EXPERIMENTS.md, v5.20: symmetric=true start_from=null batch=16 images=304000 optim.lr=2e-3), whose kernels were
-alike in all quarter turns. That tie helps a short training and, in a network as small as this, limits a long one: v5.24.
-Results: models/bayer-s/README.md.
+alike in all quarter turns. That tie helps a short training and, in a network as small as this, limits a long one:
+v5.24. Results: models/bayer-s/README.md.
 """
 
 import sys

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from lincfa.models.denoising import DenoisingNet
 from lincfa.models.packed import PackedNet
 from lincfa.models.srgb import InSRGB
 
@@ -16,13 +17,16 @@ def grow(network: nn.Module, smaller: nn.Module) -> None:
     Both have the same parameters, of equal shape; or both are packed networks, and network has more channels, more
     blocks, twice the products in its gates, or an input of noise that smaller lacks. What is new reads what is old, and
     not yet the other way: a new channel begins with its fresh weights and adds nothing to an old one, and a new block
-    adds nothing at all. Only products are doubled by copies, as a gate's mean is over all of them.
+    adds nothing at all. Only products are doubled by copies, as a gate's mean is over all of them. Of a denoising
+    network it is the one that was trained on noise that goes on.
     Source: function-preserving growth, Chen et al. 2016 (Net2Net, arXiv:1511.05641); here new channels are not copies
     of old ones, so nothing has to break a symmetry.
     Raises ValueError where network cannot hold smaller.
     """
     if isinstance(network, InSRGB) and isinstance(smaller, InSRGB):
         network, smaller = network.network, smaller.network
+    if isinstance(smaller, DenoisingNet):
+        smaller = smaller.noisy
     own, given = network.state_dict(), smaller.state_dict()
     packed = isinstance(network, PackedNet) and isinstance(smaller, PackedNet)
     doubled = packed and network.gate == 2 * smaller.gate > 0 and len(network.blocks) >= len(smaller.blocks)
