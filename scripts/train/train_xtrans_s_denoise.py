@@ -6,7 +6,8 @@
 It goes on from the released weights of before (docs/EXPERIMENTS.md, v5.23: start_from=xtrans-s batch=16 images=80000
 optim.lr=6e-4). All patches are noisy, from hardly to much; where there is no noise the released model is xtrans-s
 itself (lincfa.models.denoising). Errors in linear values count for more than in xtrans-s's recipe: strong shot noise in
-the lights is what costs there. Results: models/xtrans-s-denoise/README.md, v5.26.
+the lights is what costs there. Validation is on clean pictures, so it chooses nothing. Results:
+models/xtrans-s-denoise/README.md, v5.26.
 """
 
 import sys
@@ -29,7 +30,7 @@ CONFIG = replace(
     symmetric=True,
     optim=replace(PACKED.optim, lr=6e-4),
     start_from="xtrans-s-denoise",
-    validate_every_images=38_000,
+    validate_every_images=152_000,
 )
 
 if __name__ == "__main__":
