@@ -204,6 +204,10 @@ def test_a_card_shows_where_the_validation_curve_of_the_last_run_ends(run):
     assert f"| end of the curve | {last}: linear PSNR on the validation images |\n" in card(folder)
     facts = json.loads((folder / "metrics.json").read_text())
     assert [point["images"] for point in facts["curve"]] == [32, 48, 64]
+    assert "| chosen weights | after 32 patches, not by the validation images |\n" in card(folder)
+    facts["best"]["validation"]["psnr_linear_db"] = 30.04
+    (folder / "metrics.json").write_text(json.dumps(facts))
+    assert "| best weights | after 32 patches, by linear PSNR on the validation images |\n" in card(folder)
     del facts["curve"]  # a folder of before
     (folder / "metrics.json").write_text(json.dumps(facts))
     assert "end of the curve" not in card(folder)

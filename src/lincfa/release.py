@@ -222,7 +222,7 @@ def card(folder: Path) -> str:
         ("weights", f"`{facts['weights']}`, {facts['licence']}"),
         *_runs([*facts.get("earlier_runs", []), facts["run"]]),
         *([("end of the curve", f"{', '.join(curve)}: linear PSNR on the validation images")] if curve else []),
-        ("best weights", f"after {facts['best']['images']:,} patches, by linear PSNR on the validation images"),
+        _chosen(facts["best"], facts.get("curve", [])),
     ]
     parts = [f"# {facts['name']}", _markdown(("", ""), rows), "## Results"]
     parts.append("Means over images; PSNR in dB with a border of 24 px cut. All models had the same mosaics.")
@@ -237,6 +237,14 @@ def card(folder: Path) -> str:
     parts.append(_markdown(("source", "licence", "split", "images"), shown))
     parts.append("Each file, with its origin and licence: [training_data.tsv](training_data.tsv).")
     return "\n\n".join(parts) + "\n"
+
+
+def _chosen(best: dict, curve: list[dict]) -> tuple[str, str]:
+    """A card's row on which of a run's weights are released."""
+    after = f"after {best['images']:,} patches"
+    if any(p["psnr_linear_db"] > best["validation"]["psnr_linear_db"] for p in curve):
+        return "chosen weights", f"{after}, not by the validation images"
+    return "best weights", f"{after}, by linear PSNR on the validation images"
 
 
 def write_sums(folder: Path) -> None:
