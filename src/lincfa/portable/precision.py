@@ -176,12 +176,14 @@ def _with_precision(converted: onnx.ModelProto, original: onnx.ModelProto, preci
 
 
 def _inner_convolutions(model: onnx.ModelProto) -> list[str]:
-    """The names of the convolutions that have others before and after them."""
+    """The names of the convolutions that have others before and after them, and no gate right after: it divides what it
+    is given by its size there, so that where it is flat a fixed step would be all that is left (3.7 dB of Kodak's)."""
     _, values = _inner(model)
+    gated = {name for node in model.graph.node if node.op_type == "Split" for name in node.input}
     before_others, names = set(), []
     for node in reversed(model.graph.node):
         followed = not before_others.isdisjoint(node.output)
-        if followed and node.op_type == "Conv" and node.input[0] in values:
+        if followed and node.op_type == "Conv" and node.input[0] in values and node.output[0] not in gated:
             names.append(node.name)
         if followed or node.op_type == "Conv":
             before_others.update(node.input)
