@@ -177,7 +177,7 @@ def _with_precision(converted: onnx.ModelProto, original: onnx.ModelProto, preci
 
 def _inner_convolutions(model: onnx.ModelProto) -> list[str]:
     """The names of the convolutions that have others before and after them, and no gate right after: it divides what it
-    is given by its size there, so that where it is flat a fixed step would be all that is left (3.7 dB of Kodak's)."""
+    is given by its size there, so that where it is flat a fixed step would be all that is left (docs/export.md)."""
     _, values = _inner(model)
     gated = {name for node in model.graph.node if node.op_type == "Split" for name in node.input}
     before_others, names = set(), []
