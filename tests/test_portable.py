@@ -216,13 +216,13 @@ def test_integers_are_for_the_inner_convolutions_before_no_gate_and_come_close(w
         told = {name: torch.from_numpy(value) for name, value in inputs[number].items()}
         told["masks"] = torch.zeros(1, 3, *told["mosaic"].shape[2:])
         wanted, given = run_file(whole)(**told), run_file(integers)(**told)
-        # Under 5 % where products of 8 bits are summed in 32 (VNNI); other processors cut sums of two at 16 bits.
-        assert 0 < rms((given - wanted).numpy()) < 0.1 * rms((wanted - wanted.mean()).numpy())
+        assert 0 < rms((given - wanted).numpy()) < 0.06 * rms((wanted - wanted.mean()).numpy())
     assert metadata(integers) == metadata(whole) | {"precision": "int8"}
 
 
 def test_integers_come_close_to_a_released_network_whose_gates_divide_what_they_are_given(tmp_path):
-    """Of 0.6 % with 8-bit dot products; with the convolutions before its gates in integers it was 4.6 %."""
+    """1.0 %, with weights of 7 bits. On processors without VNNI it was 3.3 % with 8 bits, as sums were cut; and
+    everywhere 4.6 % with the convolutions before its gates in integers."""
     whole = to_onnx("xtrans-s")
     inputs = calibration_inputs(write_photographs(tmp_path), whole)
     mosaic, masks = torch.from_numpy(inputs[0]["mosaic"]), torch.zeros(1, 3, 96, 96)
