@@ -166,8 +166,15 @@ class Gate(nn.Module):
         return values * (gates * size.clamp_min(least).reciprocal())
 
 
-def _block(width: int, bias: bool, norm: str, kernel: int = 3, gate: int = 0) -> nn.Sequential:
-    return nn.Sequential(
+class Residual(nn.Sequential):
+    """Layers, and what went into them added to what comes out."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return super().forward(features).add_(features)
+
+
+def _block(width: int, bias: bool, norm: str, kernel: int = 3, gate: int = 0) -> Residual:
+    return Residual(
         _conv(width, 2 * gate or width, bias, kernel),
         *([BatchNorm(width)] if norm == "batch" else []),
         Gate(gate) if gate else nn.ReLU(inplace=True),
@@ -177,7 +184,7 @@ def _block(width: int, bias: bool, norm: str, kernel: int = 3, gate: int = 0) ->
 
 def _through(blocks: nn.ModuleList, features: torch.Tensor) -> torch.Tensor:
     for block in blocks:
-        features = block(features).add_(features)
+        features = block(features)
     return features
 
 

@@ -1,0 +1,268 @@
+"""3x3 convolutions of a trained network with a quarter of the multiplications, for processors without bfloat16.
+
+Four by four outputs are made of six by six inputs at once, F(4x4, 3x3): both are transformed by sums, and between them
+36 products of matrices stand for the convolution. What differs is rounding, by about 1e-6 of the largest value.
+Source: Lavin and Gray 2016, arXiv:1509.09308.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import itertools
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+import torch
+from torch import nn
+
+from lincfa.models.packed import FLAT, Gate, Residual
+
+OUT, IN = 4, 6
+"""Sides of a tile: of outputs, and of the inputs that they are made of."""
+MOST_CHANNELS = 192
+STRIDE = 208
+"""Of a tile's 36 values in the kernels' own memory: MOST_CHANNELS or more, known to the compiler, and no multiple of
+64, so that they fall on different lines of the cache."""
+FULL = 16
+"""Products of matrices are made for a multiple of so many outputs; with fewer they take as long or longer."""
+CHUNK = 136
+"""About so many tiles are transformed before they are multiplied: they still are in the cache."""
+KERNEL = (
+    torch.tensor([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], dtype=torch.float64) / 24
+)
+"""What three coefficients in line become."""
+WRITE, ADD, GATE = range(3)
+"""What becomes of a convolution's outputs: they are written, added to what is there, or go through `Gate`."""
+
+_compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
+_inlined = numba.njit(inline="always")
+_2, _4, _5, _8 = (np.float32(n) for n in (2, 4, 5, 8))
+_LEAST = max(FLAT, torch.finfo(torch.float32).tiny)
+
+
+def with_winograd(network: nn.Module) -> nn.Module:
+    """A copy that gives the same pictures in less time, for inference on the CPU in float32: with the convolutions of
+    3 x 3 that have no bias and up to MOST_CHANNELS, and packed networks' blocks with gates, replaced. A network without
+    such convolutions is given back as it is."""
+    if not any(_fits(part) for part in network.modules()):
+        return network
+    fast = copy.deepcopy(network)
+    _replace_parts(fast)
+    return fast
+
+
+def _replace_parts(module: nn.Module) -> None:
+    for name, part in module.named_children():
+        if isinstance(part, Residual) and isinstance(part[1], Gate) and _fits(part[0]) and _fits(part[2]):
+            setattr(module, name, GatedBlock(part))
+        elif _fits(part):
+            setattr(module, name, Convolution(part))
+        else:
+            _replace_parts(part)
+
+
+def _fits(part: nn.Module) -> bool:
+    return (
+        isinstance(part, nn.Conv2d)
+        and (part.kernel_size, part.stride, part.padding, part.dilation) == ((3, 3), (1, 1), (1, 1), (1, 1))
+        and (part.groups, part.padding_mode, part.bias) == (1, "zeros", None)
+        and max(part.in_channels, part.out_channels) <= MOST_CHANNELS
+    )
+
+
+class Convolution(nn.Module):
+    """As a convolution of 3 x 3 without a bias: [B, C, H, W] -> [B, O, H, W], float32, channels last."""
+
+    def __init__(self, convolution: nn.Conv2d):
+        super().__init__()
+        self.outputs = convolution.out_channels
+        self.register_buffer("kernel", transformed(convolution.weight))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        out = _empty(features, self.outputs)
+        convolve(features, self.kernel, out, WRITE)
+        return out
+
+
+class GatedBlock(nn.Module):
+    """As a packed network's block with a gate; its input becomes its output."""
+
+    def __init__(self, block: Residual):
+        super().__init__()
+        self.register_buffer("first", transformed(block[0].weight))
+        self.register_buffer("last", transformed(block[2].weight))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        features = features.contiguous(memory_format=torch.channels_last)
+        products = _empty(features, self.last.shape[1])
+        convolve(features, self.first, products, GATE)
+        convolve(products, self.last, features, ADD)
+        return features
+
+
+def transformed(kernel: torch.Tensor) -> torch.Tensor:
+    """[O, C, 3, 3] -> [36, C, O]: a kernel's part in the 36 products."""
+    parts = torch.einsum("iy,ocyx,jx->ijco", KERNEL, kernel.detach().double().cpu(), KERNEL)
+    return nn.functional.pad(parts.flatten(0, 1).float(), (0, -len(kernel) % FULL)).contiguous()
+
+
+def convolve(features: torch.Tensor, kernel: torch.Tensor, out: torch.Tensor, finish: int) -> None:
+    """features: [B, C, H, W]; out: [B, O, H, W], or half of O with GATE, channels last. kernel: of `transformed`."""
+    features = features.contiguous(memory_format=torch.channels_last)
+    tile_rows = -(-features.shape[2] // OUT)
+    threads = min(torch.get_num_threads(), tile_rows)
+    pool = _pool(os.getpid(), threads)
+    edges = [tile_rows * n // threads for n in range(threads + 1)]
+    for image, to in zip(features, out, strict=True):
+        jobs = [pool.submit(_band, image, kernel, to, finish, *band) for band in itertools.pairwise(edges)]
+        for job in jobs:
+            job.result()
+
+
+@functools.lru_cache(maxsize=2)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Threads that use one thread of torch's each. process: whose they are, as a fork has none of its parent's."""
+    pool = ThreadPoolExecutor(threads, "winograd", initializer=torch.set_num_threads, initargs=(1,))
+    all_there = threading.Barrier(threads)
+    for waiting in [pool.submit(all_there.wait) for _ in range(threads)]:
+        waiting.result()
+    torch.set_num_threads(torch.get_num_threads())  # else threads that begin later would have one as well
+    return pool
+
+
+@torch.inference_mode()
+def _band(image: torch.Tensor, kernel: torch.Tensor, out: torch.Tensor, finish: int, first: int, last: int) -> None:
+    """Rows of tiles from first to last. image, out: [C, H, W]."""
+    x, y = (plane.permute(1, 2, 0).numpy() for plane in (image, out))
+    height, width, channels = x.shape
+    x, y = x.reshape(height, -1), y.reshape(height, -1)  # no copies, as channels are last
+    across = -(-width // OUT)
+    rows = max(1, CHUNK // across)
+    outputs = len(out) * (2 if finish == GATE else 1)
+    for row in range(first, last, rows):
+        tiles = min(rows, last - row) * across
+        taken = torch.empty(IN * IN, tiles, channels)
+        _take(x, row, across, taken.numpy())
+        _put(torch.bmm(taken, kernel).numpy(), row, across, y, outputs, finish)
+
+
+def _empty(like: torch.Tensor, channels: int) -> torch.Tensor:
+    batch, _, height, width = like.shape
+    return torch.empty(batch, channels, height, width, memory_format=torch.channels_last)
+
+
+@_inlined
+def _six(d0, d1, d2, d3, d4, d5):
+    """What six inputs in line become. Grouped so that whatever the compiler contracts, zeros stay zeros."""
+    a, b = d4 - _4 * d2, d3 - _4 * d1
+    e, f = d4 - d2, _2 * (d3 - d1)
+    return _4 * d0 - _5 * d2 + d4, a + b, a - b, e + f, e - f, _4 * d1 - _5 * d3 + d5
+
+
+@_inlined
+def _four(m0, m1, m2, m3, m4, m5):
+    """The four outputs in line that six products make."""
+    s, d, t, u = m1 + m2, m1 - m2, m3 + m4, m3 - m4
+    return m0 + s + t, d + _2 * u, s + _4 * t, d + _8 * u + m5
+
+
+@_compiled
+def _take(x, first_row, across, taken):
+    """x: [H, W C] -> taken: [36, tiles, C], of tiles from first_row on, each row `across` wide."""
+    height, length = x.shape
+    _, tiles, channels = taken.shape
+    values = np.empty(IN * IN * STRIDE, np.float32)
+    edge = np.empty((IN, IN * channels), np.float32)
+    for tile in range(tiles):
+        top = OUT * (first_row + tile // across) - 1
+        left = (OUT * (tile % across) - 1) * channels
+        right = left + IN * channels
+        if top >= 0 and left >= 0 and top + IN <= height and right <= length:
+            r0, r1, r2 = x[top, left:right], x[top + 1, left:right], x[top + 2, left:right]
+            r3, r4, r5 = x[top + 3, left:right], x[top + 4, left:right], x[top + 5, left:right]
+        else:
+            edge[:] = 0
+            inside, beyond = max(left, 0), min(right, length)
+            for i in range(max(0, -top), min(IN, height - top)):
+                edge[i, inside - left : beyond - left] = x[top + i, inside:beyond]
+            r0, r1, r2, r3, r4, r5 = edge[0], edge[1], edge[2], edge[3], edge[4], edge[5]
+        for j in range(IN):
+            span = slice(j * channels, (j + 1) * channels)
+            c0, c1, c2, c3, c4, c5 = r0[span], r1[span], r2[span], r3[span], r4[span], r5[span]
+            column = values[j * STRIDE :]
+            for c in range(channels):
+                v0, v1, v2, v3, v4, v5 = _six(c0[c], c1[c], c2[c], c3[c], c4[c], c5[c])
+                column[c] = v0
+                column[c + 6 * STRIDE] = v1
+                column[c + 12 * STRIDE] = v2
+                column[c + 18 * STRIDE] = v3
+                column[c + 24 * STRIDE] = v4
+                column[c + 30 * STRIDE] = v5
+        for i in range(IN):
+            _along(values[i * IN * STRIDE :], channels)
+        for k in range(IN * IN):
+            _copy(values[k * STRIDE :], taken[k, tile])
+
+
+@_inlined
+def _copy(values, to):
+    for c in range(len(to)):
+        to[c] = values[c]
+
+
+@_inlined
+def _along(row, channels):
+    for c in range(channels):
+        d0, d1, d2 = row[c], row[c + STRIDE], row[c + 2 * STRIDE]
+        d3, d4, d5 = row[c + 3 * STRIDE], row[c + 4 * STRIDE], row[c + 5 * STRIDE]
+        v0, v1, v2, v3, v4, v5 = _six(d0, d1, d2, d3, d4, d5)
+        row[c], row[c + STRIDE], row[c + 2 * STRIDE] = v0, v1, v2
+        row[c + 3 * STRIDE], row[c + 4 * STRIDE], row[c + 5 * STRIDE] = v3, v4, v5
+
+
+@_compiled
+def _put(made, first_row, across, y, outputs, finish):
+    """made: [36, tiles, O or more] -> y: [H, W O], or half of O with GATE."""
+    height = y.shape[0]
+    n = outputs // 2 if finish == GATE else outputs
+    width = y.shape[1] // n
+    values = np.empty(IN * IN * STRIDE, np.float32)
+    for tile in range(made.shape[1]):
+        for k in range(IN * IN):
+            _copy(made[k, tile], values[k * STRIDE : k * STRIDE + outputs])
+        for j in range(IN):
+            to = values[j * STRIDE :]
+            for c in range(outputs):
+                m0, m1, m2 = to[c], to[c + 6 * STRIDE], to[c + 12 * STRIDE]
+                m3, m4, m5 = to[c + 18 * STRIDE], to[c + 24 * STRIDE], to[c + 30 * STRIDE]
+                v0, v1, v2, v3 = _four(m0, m1, m2, m3, m4, m5)
+                to[c], to[c + 6 * STRIDE], to[c + 12 * STRIDE], to[c + 18 * STRIDE] = v0, v1, v2, v3
+        for i in range(OUT):
+            row = values[i * IN * STRIDE :]
+            for c in range(outputs):
+                m0, m1, m2 = row[c], row[c + STRIDE], row[c + 2 * STRIDE]
+                m3, m4, m5 = row[c + 3 * STRIDE], row[c + 4 * STRIDE], row[c + 5 * STRIDE]
+                v0, v1, v2, v3 = _four(m0, m1, m2, m3, m4, m5)
+                row[c], row[c + STRIDE], row[c + 2 * STRIDE], row[c + 3 * STRIDE] = v0, v1, v2, v3
+        top, left = OUT * (first_row + tile // across), OUT * (tile % across)
+        for i in range(min(OUT, height - top)):
+            for j in range(min(OUT, width - left)):
+                result = values[(i * IN + j) * STRIDE :]
+                to = y[top + i, (left + j) * n : (left + j + 1) * n]
+                if finish == WRITE:
+                    _copy(result, to)
+                elif finish == ADD:
+                    for c in range(n):
+                        to[c] += result[c]
+                else:
+                    size = np.float32(0)
+                    for c in range(outputs):
+                        size += abs(result[c])
+                    scale = np.float32(1) / max(size / np.float32(outputs), np.float32(_LEAST))
+                    gates = result[n:]
+                    for c in range(n):
+                        to[c] = result[c] * (gates[c] * scale)

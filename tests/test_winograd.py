@@ -1,0 +1,141 @@
+import copy
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lincfa.cfa import XTRANS
+from lincfa.infer import Demosaicer
+from lincfa.models import build
+from lincfa.models.packed import PackedNet
+from lincfa.models.winograd import MOST_CHANNELS, Convolution, GatedBlock, with_winograd
+
+ROUNDING = 2e-5
+"""Of the largest value: the transforms add values of up to 8 times the outputs' in float32 (7 to 8 digits)."""
+
+
+def convolution(taken, given, **options):
+    return nn.Conv2d(taken, given, 3, **{"padding": 1, "bias": False} | options)
+
+
+def close(given, wanted):
+    torch.testing.assert_close(given.double(), wanted.double(), rtol=0, atol=ROUNDING * float(wanted.abs().max()))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (4, 4), (5, 6), (13, 7), (33, 50)])
+@pytest.mark.parametrize("channels", [(1, 1), (3, 64), (27, 20), (40, 27)])
+@torch.no_grad()
+def test_it_is_the_convolution_that_it_stands_for(size, channels):
+    torch.manual_seed(0)
+    whole = convolution(*channels)
+    features = torch.randn(2, channels[0], *size)
+    close(Convolution(whole)(features), F.conv2d(features.double(), whole.weight.double(), padding=1))
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+@torch.no_grad()
+def test_a_gated_block_is_the_block_that_it_stands_for(memory):
+    torch.manual_seed(0)
+    block = PackedNet(width=24, blocks=1, gate=20).blocks[0]
+    features = torch.randn(2, 24, 19, 22).contiguous(memory_format=memory)
+    close(GatedBlock(block)(features.clone()), block.double()(features.double()))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"family": "xtrans", "gate": 20},
+        {"family": "bayer", "gate": 12, "mean_of_pixels": True},
+        {"family": "xtrans"},
+        {"family": "xtrans", "coarse_blocks": 1, "coarse_width": 16},
+        {"family": "bayer", "tail_width": 4},
+    ],
+    ids=str,
+)
+@torch.no_grad()
+def test_a_network_gives_the_same_pictures_and_stays_what_it_was(kind):
+    torch.manual_seed(0)
+    network = build("packed", width=16, blocks=2, coding=0.5, **kind).eval()
+    before = copy.deepcopy(network)
+    mosaic, masks = torch.rand(1, 1, 48, 60), torch.from_numpy(network.cfa.masks(48, 60))[None]
+    wanted = network(mosaic, masks)
+    fast = with_winograd(network)
+    close(fast(mosaic, masks), wanted)
+    assert any(isinstance(part, Convolution | GatedBlock) for part in fast.modules())
+    assert str(network) == str(before)
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), before.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        convolution(4, 4, bias=True),
+        convolution(4, 4, stride=2),
+        convolution(4, 4, dilation=2),
+        convolution(4, 4, groups=2),
+        convolution(4, 4, padding=0),
+        convolution(4, 4, padding_mode="reflect"),
+        convolution(4, MOST_CHANNELS + 1),
+        nn.Conv2d(4, 4, 5, padding=2, bias=False),
+    ],
+    ids=str,
+)
+def test_other_convolutions_are_left_as_they_are(part):
+    network = nn.Sequential(part)
+    assert with_winograd(network) is network
+
+
+@torch.no_grad()
+def test_nothing_stays_nothing_and_powers_of_two_pass_through_exactly():
+    """Exposure and grey depend on it: what is flat reaches the convolutions as zeros."""
+    torch.manual_seed(0)
+    whole = Convolution(convolution(27, 32))
+    features = torch.randn(1, 27, 30, 30)
+    assert not whole(torch.zeros_like(features)).any()
+    assert torch.equal(whole(features * 2.0**-12), whole(features) * 2.0**-12)
+
+
+@torch.no_grad()
+def test_calls_from_several_threads_do_not_disturb_each_other_and_later_threads_are_not_slowed():
+    torch.manual_seed(0)
+    whole = Convolution(convolution(16, 16))
+    several = [torch.randn(1, 16, 40, 44) for _ in range(6)]
+    wanted = [whole(features) for features in several]
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(3) as pool:
+        given = list(pool.map(whole, several))
+        assert pool.submit(torch.get_num_threads).result() == threads
+    for a, b in zip(given, wanted, strict=True):
+        assert torch.equal(a, b)
+    assert torch.get_num_threads() == threads
+
+
+def _in_a_fork(answers):
+    answers.put(float(Convolution(convolution(4, 4))(torch.zeros(1, 4, 8, 8)).detach().sum()))
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system has no fork")
+def test_a_forked_process_computes_as_well():
+    Convolution(convolution(4, 4))(torch.zeros(1, 4, 8, 8))  # so that the parent's threads are there
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    process = context.Process(target=_in_a_fork, args=(answers,))
+    process.start()
+    assert answers.get(timeout=60) == 0
+    process.join()
+
+
+def test_frames_are_demosaiced_with_it_in_float32_only():
+    network = build("packed", family="xtrans", width=16, blocks=1, gate=12, coding=0.5)
+    kinds = {p: {type(m) for m in Demosaicer(network, precision=p).network.modules()} for p in ("fp32", "bf16")}
+    assert GatedBlock in kinds["fp32"]
+    assert GatedBlock not in kinds["bf16"]
+    mosaic = np.random.default_rng(0).random((50, 70), np.float32)
+    fast, slow = (Demosaicer(network, precision="fp32") for _ in range(2))
+    slow.network = network
+    given, wanted = fast(mosaic, XTRANS), slow(mosaic, XTRANS)
+    assert 0 < np.abs(given - wanted).max() < ROUNDING * np.abs(wanted).max()
