@@ -5,7 +5,8 @@
         --json docs/benchmarks/precision.json --docs docs/export.md
 
 Suites are those of evaluate.py, in each network's own CFA. Times are taken in turns on one frame. --calibration: see
-`lincfa export`; its photographs should not be the suites'. --docs puts the table into a text, between its marks.
+`lincfa export`; its photographs should not be the suites'. bf16 is left out where the processor does not have it.
+--docs puts the table into a text, between its marks.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from lincfa.doctables import put
 from lincfa.evaluate import json_safe, load_suite
 from lincfa.portable.quality import ENGINES, markdown, measure
 from lincfa.provenance import command_line, git_commit, machine
+from lincfa.runtime import computes_in_bf16
 
 
 def main() -> int:
@@ -35,6 +37,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--docs", type=Path, metavar="FILE", help="a text with a place for the table")
     args = parser.parse_args()
+    has_bf16 = computes_in_bf16(torch.device("cpu"))
+    engines = [(engine, precision) for engine, precision in ENGINES if precision != "bf16" or has_bf16]
     rows = []
     try:
         with Progress(console=Console(stderr=True), transient=True) as bar:
@@ -42,7 +46,7 @@ def main() -> int:
                 family = load_weights(model).family
                 named = [suite.partition("=") for suite in args.suite]
                 suites = {Path(path).name: list(load_suite(name, path, family, args.count)) for name, _, path in named}
-                steps = sum(map(len, suites.values())) + args.repetitions * len(ENGINES)
+                steps = sum(map(len, suites.values())) + args.repetitions * len(engines)
                 task = bar.add_task(model, total=steps)
                 rows += measure(
                     model,
@@ -51,6 +55,7 @@ def main() -> int:
                     args.megapixels,
                     args.repetitions,
                     lambda what, task=task: bar.update(task, advance=1, description=what),
+                    engines,
                 )
         found = {"rows": rows, "calibration": args.calibration, "threads": torch.get_num_threads()}
         found |= {"command": command_line(), "commit": git_commit(), "machine": machine()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import numpy as np
@@ -30,8 +30,9 @@ def measure(
     megapixels: float,
     repetitions: int,
     progress: Callable[[str], object] = lambda what: None,
+    engines: Sequence[tuple[str, str]] = ENGINES,
 ) -> list[dict]:
-    """A row for each of ENGINES, on the CPU.
+    """A row for each of engines, on the CPU.
 
     name: a network. suites: scenes of its CFA with known truth, by the suite's name. calibration: see
     lincfa.portable.precision. megapixels: of the timed frame, the first scene side by side, about.
@@ -40,10 +41,10 @@ def measure(
     megapixels, seconds (of each repetition, in turns), seconds_median and seconds_ratio to the first row.
     Raises ValueError.
     """
-    demosaicers, megabytes = _demosaicers(name, calibration)
+    demosaicers, megabytes = _demosaicers(name, calibration, engines)
     rows = [
         {"model": name, "engine": engine, "precision": precision, "suites": {}, "file_mb": size}
-        for (engine, precision), size in zip(ENGINES, megabytes, strict=True)
+        for (engine, precision), size in zip(engines, megabytes, strict=True)
     ]
     for suite, scenes in suites.items():
         found = []
@@ -101,11 +102,13 @@ def markdown(found: dict) -> str:
     return f"{table(tuple(head), lines)}\n\n{note}"
 
 
-def _demosaicers(name: str, calibration) -> tuple[list[Demosaicer], list[float | None]]:
-    """One for each of ENGINES, and the sizes of the ONNX files in 10^6 bytes."""
+def _demosaicers(
+    name: str, calibration, engines: Sequence[tuple[str, str]]
+) -> tuple[list[Demosaicer], list[float | None]]:
+    """One for each of engines, and the sizes of the ONNX files in 10^6 bytes."""
     whole = to_onnx(name)
     demosaicers, megabytes = [], []
-    for engine, precision in ENGINES:
+    for engine, precision in engines:
         if engine == "torch":
             demosaicers.append(Demosaicer(load_weights(name).network, precision=precision))
             megabytes.append(None)
