@@ -1,7 +1,8 @@
 """3x3 convolutions of a trained network with a quarter of the multiplications, for processors without bfloat16.
 
 Four by four outputs are made of six by six inputs at once, F(4x4, 3x3): both are transformed by sums, and between them
-36 products of matrices stand for the convolution. What differs is rounding, by about 1e-6 of the largest value.
+36 products of matrices stand for the convolution. What differs is rounding, in released networks' pictures by up to
+1e-5 of white. As a tile's inputs share it, parts of a frame differ from the whole by as much.
 Source: Lavin and Gray 2016, arXiv:1509.09308.
 """
 
