@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
+import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +31,8 @@ STRIDE = 208
 64, so that they fall on different lines of the cache."""
 FULL = 16
 """Products of matrices are made for a multiple of so many outputs; with fewer they take as long or longer."""
-CHUNK = 136
-"""About so many tiles are transformed before they are multiplied: they still are in the cache."""
+CHUNK = 72
+"""So many tiles are transformed before they are multiplied: they still are in the cache."""
 KERNEL = (
     torch.tensor([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], dtype=torch.float64) / 24
 )
@@ -114,10 +115,10 @@ def transformed(kernel: torch.Tensor) -> torch.Tensor:
 def convolve(features: torch.Tensor, kernel: torch.Tensor, out: torch.Tensor, finish: int) -> None:
     """features: [B, C, H, W]; out: [B, O, H, W], or half of O with GATE, channels last. kernel: of `transformed`."""
     features = features.contiguous(memory_format=torch.channels_last)
-    tile_rows = -(-features.shape[2] // OUT)
-    threads = min(torch.get_num_threads(), tile_rows)
+    tiles = math.prod(-(-side // OUT) for side in features.shape[2:])
+    threads = min(torch.get_num_threads(), tiles)
     pool = _pool(os.getpid(), threads)
-    edges = [tile_rows * n // threads for n in range(threads + 1)]
+    edges = [tiles * n // threads for n in range(threads + 1)]
     for image, to in zip(features, out, strict=True):
         jobs = [pool.submit(_band, image, kernel, to, finish, *band) for band in itertools.pairwise(edges)]
         for job in jobs:
@@ -137,18 +138,15 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
 
 @torch.inference_mode()
 def _band(image: torch.Tensor, kernel: torch.Tensor, out: torch.Tensor, finish: int, first: int, last: int) -> None:
-    """Rows of tiles from first to last. image, out: [C, H, W]."""
+    """Tiles from first to last, in reading order. image, out: [C, H, W]."""
     x, y = (plane.permute(1, 2, 0).numpy() for plane in (image, out))
     height, width, channels = x.shape
     x, y = x.reshape(height, -1), y.reshape(height, -1)  # no copies, as channels are last
-    across = -(-width // OUT)
-    rows = max(1, CHUNK // across)
     outputs = len(out) * (2 if finish == GATE else 1)
-    for row in range(first, last, rows):
-        tiles = min(rows, last - row) * across
-        taken = torch.empty(IN * IN, tiles, channels)
-        _take(x, row, across, taken.numpy())
-        _put(torch.bmm(taken, kernel).numpy(), row, across, y, outputs, finish)
+    for tile in range(first, last, CHUNK):
+        taken = torch.empty(IN * IN, min(CHUNK, last - tile), channels)
+        _take(x, width, tile, taken.numpy())
+        _put(torch.bmm(taken, kernel).numpy(), tile, y, width, outputs, finish)
 
 
 def _empty(like: torch.Tensor, channels: int) -> torch.Tensor:
@@ -158,7 +156,7 @@ def _empty(like: torch.Tensor, channels: int) -> torch.Tensor:
 
 @_inlined
 def _six(d0, d1, d2, d3, d4, d5):
-    """What six inputs in line become. Grouped so that whatever the compiler contracts, zeros stay zeros."""
+    """What six inputs in line become."""
     a, b = d4 - _4 * d2, d3 - _4 * d1
     e, f = d4 - d2, _2 * (d3 - d1)
     return _4 * d0 - _5 * d2 + d4, a + b, a - b, e + f, e - f, _4 * d1 - _5 * d3 + d5
@@ -172,15 +170,16 @@ def _four(m0, m1, m2, m3, m4, m5):
 
 
 @_compiled
-def _take(x, first_row, across, taken):
-    """x: [H, W C] -> taken: [36, tiles, C], of tiles from first_row on, each row `across` wide."""
+def _take(x, width, first, taken):
+    """x: [H, W C] -> taken: [36, tiles, C], of the tiles from `first` on."""
     height, length = x.shape
     _, tiles, channels = taken.shape
+    across = -(-width // OUT)
     values = np.empty(IN * IN * STRIDE, np.float32)
     edge = np.empty((IN, IN * channels), np.float32)
     for tile in range(tiles):
-        top = OUT * (first_row + tile // across) - 1
-        left = (OUT * (tile % across) - 1) * channels
+        top = OUT * ((first + tile) // across) - 1
+        left = (OUT * ((first + tile) % across) - 1) * channels
         right = left + IN * channels
         if top >= 0 and left >= 0 and top + IN <= height and right <= length:
             r0, r1, r2 = x[top, left:right], x[top + 1, left:right], x[top + 2, left:right]
@@ -197,14 +196,16 @@ def _take(x, first_row, across, taken):
             column = values[j * STRIDE :]
             for c in range(channels):
                 v0, v1, v2, v3, v4, v5 = _six(c0[c], c1[c], c2[c], c3[c], c4[c], c5[c])
-                column[c] = v0
-                column[c + 6 * STRIDE] = v1
-                column[c + 12 * STRIDE] = v2
-                column[c + 18 * STRIDE] = v3
-                column[c + 24 * STRIDE] = v4
-                column[c + 30 * STRIDE] = v5
+                column[c], column[c + 6 * STRIDE], column[c + 12 * STRIDE] = v0, v1, v2
+                column[c + 18 * STRIDE], column[c + 24 * STRIDE], column[c + 30 * STRIDE] = v3, v4, v5
         for i in range(IN):
-            _along(values[i * IN * STRIDE :], channels)
+            row = values[i * IN * STRIDE :]
+            for c in range(channels):
+                d0, d1, d2 = row[c], row[c + STRIDE], row[c + 2 * STRIDE]
+                d3, d4, d5 = row[c + 3 * STRIDE], row[c + 4 * STRIDE], row[c + 5 * STRIDE]
+                v0, v1, v2, v3, v4, v5 = _six(d0, d1, d2, d3, d4, d5)
+                row[c], row[c + STRIDE], row[c + 2 * STRIDE] = v0, v1, v2
+                row[c + 3 * STRIDE], row[c + 4 * STRIDE], row[c + 5 * STRIDE] = v3, v4, v5
         for k in range(IN * IN):
             _copy(values[k * STRIDE :], taken[k, tile])
 
@@ -215,33 +216,22 @@ def _copy(values, to):
         to[c] = values[c]
 
 
-@_inlined
-def _along(row, channels):
-    for c in range(channels):
-        d0, d1, d2 = row[c], row[c + STRIDE], row[c + 2 * STRIDE]
-        d3, d4, d5 = row[c + 3 * STRIDE], row[c + 4 * STRIDE], row[c + 5 * STRIDE]
-        v0, v1, v2, v3, v4, v5 = _six(d0, d1, d2, d3, d4, d5)
-        row[c], row[c + STRIDE], row[c + 2 * STRIDE] = v0, v1, v2
-        row[c + 3 * STRIDE], row[c + 4 * STRIDE], row[c + 5 * STRIDE] = v3, v4, v5
-
-
 @_compiled
-def _put(made, first_row, across, y, outputs, finish):
+def _put(made, first, y, width, outputs, finish):
     """made: [36, tiles, O or more] -> y: [H, W O], or half of O with GATE."""
     height = y.shape[0]
+    across = -(-width // OUT)
     n = outputs // 2 if finish == GATE else outputs
-    width = y.shape[1] // n
     values = np.empty(IN * IN * STRIDE, np.float32)
     for tile in range(made.shape[1]):
-        for k in range(IN * IN):
-            _copy(made[k, tile], values[k * STRIDE : k * STRIDE + outputs])
         for j in range(IN):
-            to = values[j * STRIDE :]
+            m0, m1, m2 = made[j, tile], made[j + 6, tile], made[j + 12, tile]
+            m3, m4, m5 = made[j + 18, tile], made[j + 24, tile], made[j + 30, tile]
+            column = values[j * STRIDE :]
             for c in range(outputs):
-                m0, m1, m2 = to[c], to[c + 6 * STRIDE], to[c + 12 * STRIDE]
-                m3, m4, m5 = to[c + 18 * STRIDE], to[c + 24 * STRIDE], to[c + 30 * STRIDE]
-                v0, v1, v2, v3 = _four(m0, m1, m2, m3, m4, m5)
-                to[c], to[c + 6 * STRIDE], to[c + 12 * STRIDE], to[c + 18 * STRIDE] = v0, v1, v2, v3
+                v0, v1, v2, v3 = _four(m0[c], m1[c], m2[c], m3[c], m4[c], m5[c])
+                column[c], column[c + 6 * STRIDE] = v0, v1
+                column[c + 12 * STRIDE], column[c + 18 * STRIDE] = v2, v3
         for i in range(OUT):
             row = values[i * IN * STRIDE :]
             for c in range(outputs):
@@ -249,7 +239,7 @@ def _put(made, first_row, across, y, outputs, finish):
                 m3, m4, m5 = row[c + 3 * STRIDE], row[c + 4 * STRIDE], row[c + 5 * STRIDE]
                 v0, v1, v2, v3 = _four(m0, m1, m2, m3, m4, m5)
                 row[c], row[c + STRIDE], row[c + 2 * STRIDE], row[c + 3 * STRIDE] = v0, v1, v2, v3
-        top, left = OUT * (first_row + tile // across), OUT * (tile % across)
+        top, left = OUT * ((first + tile) // across), OUT * ((first + tile) % across)
         for i in range(min(OUT, height - top)):
             for j in range(min(OUT, width - left)):
                 result = values[(i * IN + j) * STRIDE :]
