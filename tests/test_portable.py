@@ -216,6 +216,7 @@ def test_integers_are_for_the_inner_convolutions_before_no_gate_and_come_close(w
         told = {name: torch.from_numpy(value) for name, value in inputs[number].items()}
         told["masks"] = torch.zeros(1, 3, *told["mosaic"].shape[2:])
         wanted, given = run_file(whole)(**told), run_file(integers)(**told)
+        # With weights of 7 bits; of 8, processors without VNNI cut sums, and a gated network was off by 17 %.
         assert 0 < rms((given - wanted).numpy()) < 0.06 * rms((wanted - wanted.mean()).numpy())
     assert metadata(integers) == metadata(whole) | {"precision": "int8"}
 
