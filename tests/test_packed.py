@@ -16,6 +16,7 @@ SHAPES = {"plain": {}, "coarse": COARSE, "large kernels": {"kernel": 5}, "pixels
 SHAPES["gated"] = {"gate": 5}
 KINDS = {f"{family}, {name}": (family, shape) for family in FAMILIES for name, shape in SHAPES.items()}
 KINDS["bayer, means of pixels"] = ("bayer", {"mean_of_pixels": True})
+KINDS |= {f"{family}, means of colours": (family, {"mean_of_colours": True}) for family in FAMILIES}
 OF_ALL_KINDS = pytest.mark.parametrize(("family", "shape"), list(KINDS.values()), ids=list(KINDS))
 
 
@@ -45,7 +46,16 @@ def test_flat_grey_comes_out_flat_in_every_phase(family, level, shape):
         assert np.abs(rgb / level - 1).max() < 1e-6
 
 
-UNMOVED = ("xtrans, plain", "bayer, plain", "bayer, coarse", "bayer, means of pixels")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_flat_colours_come_out_flat_with_means_of_colours(family):
+    demosaicer = Demosaicer(network(family, coding=0.5, mean_of_colours=True, gate=5))
+    colour = np.array([0.9, 0.02, 0.3], np.float32)
+    for cfa in FAMILIES[family].phases:
+        mosaic = cfa.mosaic(np.broadcast_to(colour, (61, 67, 3)))
+        assert np.abs(demosaicer(mosaic, cfa) / colour - 1).max() < 1e-5
+
+
+UNMOVED = ("xtrans, plain", "bayer, plain", "bayer, coarse", "bayer, means of pixels", "bayer, means of colours")
 
 
 @pytest.mark.parametrize(("family", "shape"), [KINDS[name] for name in UNMOVED], ids=UNMOVED)

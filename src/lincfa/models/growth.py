@@ -18,7 +18,8 @@ def grow(network: nn.Module, smaller: nn.Module) -> None:
     blocks, twice the products in its gates, or an input of noise that smaller lacks. What is new reads what is old, and
     not yet the other way: a new channel begins with its fresh weights and adds nothing to an old one, and a new block
     adds nothing at all. Only products are doubled by copies, as a gate's mean is over all of them. Of a denoising
-    network it is the one that was trained on noise that goes on.
+    network it is the one that was trained on noise that goes on. mean_of_colours may be new: training has to make up
+    for the pictures that it changes.
     Source: function-preserving growth, Chen et al. 2016 (Net2Net, arXiv:1511.05641); here new channels are not copies
     of old ones, so nothing has to break a symmetry.
     Raises ValueError where network cannot hold smaller.

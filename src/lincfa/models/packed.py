@@ -25,7 +25,7 @@ class PackedNet(nn.Module):
     shadows as in the lights. No layer has a bias, and a power is homogeneous, so scaling the mosaic scales the output
     exactly. It sees samples relative to their local mean, which is added to the output, so flat grey comes out flat
     whatever the weights. Every cell of X-Trans holds 5 green, 2 red and 2 blue photosites, so the mean of flat colour
-    is flat as well.
+    is flat as well; with mean_of_colours it comes out flat, too.
 
     family: 'xtrans' or 'bayer'. width: channels of the features. blocks: number of residual blocks. coding: exponent,
     in (0, 1]. pack: side of a cell in photosites, instead of the family's. bias: of the convolutions; it ends the
@@ -38,7 +38,8 @@ class PackedNet(nn.Module):
     gate: 0, or the channels of a product in each block, where otherwise a ReLU is (`Gate`); coarse blocks keep it.
     kernel: side of the blocks' kernels on cells of 2 x 2 or 3 x 3, odd. tail_width: channels of a last 3x3 convolution
     on pixels instead of cells; 0: none. mean_of_pixels (Bayer only): samples are relative to the mean around each
-    pixel, where it is otherwise that around their cell.
+    pixel, where it is otherwise that around their cell. mean_of_colours: samples are relative to the mean of their own
+    colour, so what a saturated colour differs from grey by does not drown its texture; for Bayer around each pixel.
     Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family or norm, a gate beside
     biases or norm, and pixels' means for X-Trans: 7 x 7 of its photosites are not of each colour as often as any
     others.
@@ -62,6 +63,7 @@ class PackedNet(nn.Module):
         kernel: int = 3,
         tail_width: int = 0,
         mean_of_pixels: bool = False,
+        mean_of_colours: bool = False,
         gate: int = 0,
     ):
         super().__init__()
@@ -75,7 +77,7 @@ class PackedNet(nn.Module):
             raise ValueError(f"mean_of_pixels is for Bayer, not {family}")
         self.cfa, usual = PACK[family]
         self.coding, self.pack, self.relative, self.takes_noise = coding, pack or usual, relative, noise
-        self.mean_of_pixels, self.gate = mean_of_pixels, gate
+        self.mean_of_pixels, self.mean_of_colours, self.gate = mean_of_pixels, mean_of_colours, gate
         self.multiple = math.lcm(self.cfa.period[0], self.pack * (2 if coarse_blocks else 1))
         # One cell for each 3x3 convolution and for the mean, and a pixel's way to the far side of its own cell; two
         # cells for each 3x3 convolution on coarse ones, and a cell's way to the far side of its coarse one.
@@ -101,7 +103,7 @@ class PackedNet(nn.Module):
         """noise: [B, 3, 2], read and shot noise of each colour (see `lincfa.models`), for a network that takes it; None
         stands for none."""
         coded = _power(mosaic, self.coding)
-        local = self._local_mean(coded) if self.relative else torch.zeros_like(coded)
+        local = self._local_mean(coded, masks) if self.relative else torch.zeros_like(coded)
         samples = F.pixel_unshuffle((coded - local) * masks, self.pack)
         features = self.head(samples)
         if self.takes_noise and noise is not None:
@@ -128,12 +130,15 @@ class PackedNet(nn.Module):
         head = [(self.head.weight, "features", "samples"), (self.tail.weight, "samples", "features")]
         return [*head, (self.linear.weight, "samples", "samples"), *between, *told]
 
-    def _local_mean(self, coded: torch.Tensor) -> torch.Tensor:
-        if self.mean_of_pixels:  # of 7 x 7, of which the outermost count half: each phase of Bayer alike
-            padded = F.pad(coded, (3, 3, 3, 3), "reflect")
-            rows = F.avg_pool2d(F.avg_pool2d(padded, (6, 1), 1), (2, 1), 1)
-            return F.avg_pool2d(F.avg_pool2d(rows, (1, 6), 1), (1, 2), 1)
-        return F.interpolate(self._cell_mean(coded), scale_factor=self.pack, mode="nearest")
+    def _local_mean(self, coded: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """[B, 1, H, W], or [B, 3, H, W] with mean_of_colours."""
+        if self.mean_of_colours:
+            values = coded * masks / masks.mean((2, 3), keepdim=True)
+            return _pixel_mean(values, 2) if self.pack == 2 else self._spread(self._cell_mean(values))
+        return _pixel_mean(coded, 3) if self.mean_of_pixels else self._spread(self._cell_mean(coded))
+
+    def _spread(self, cells: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(cells, scale_factor=self.pack, mode="nearest")
 
     def _cell_mean(self, samples: torch.Tensor) -> torch.Tensor:
         cells = F.avg_pool2d(samples, self.pack)
@@ -171,6 +176,13 @@ class Residual(nn.Sequential):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return super().forward(features).add_(features)
+
+
+def _pixel_mean(samples: torch.Tensor, reach: int) -> torch.Tensor:
+    """Of 2 reach + 1 pixels squared, of which the outermost count half: each phase of Bayer alike."""
+    padded = F.pad(samples, (reach,) * 4, "reflect")
+    rows = F.avg_pool2d(F.avg_pool2d(padded, (2 * reach, 1), 1), (2, 1), 1)
+    return F.avg_pool2d(F.avg_pool2d(rows, (1, 2 * reach), 1), (1, 2), 1)
 
 
 def _block(width: int, bias: bool, norm: str, kernel: int = 3, gate: int = 0) -> Residual:

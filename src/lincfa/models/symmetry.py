@@ -34,7 +34,8 @@ class Symmetry:
             raise ValueError(
                 f"symmetric takes widths that are multiples of 4, not {width} and a gate of {network.gate}"
             )
-        of_bayer = network.pack == 2 and network.mean_of_pixels and not network.takes_noise
+        of_pixels = network.mean_of_pixels or network.mean_of_colours
+        of_bayer = network.pack == 2 and of_pixels and not network.takes_noise
         if network.pack % 2 == 0 and not of_bayer:
             raise ValueError("symmetric takes cells of 2 x 2 and means of pixels for Bayer, and no noise")
         self._kernels, self._pack = kernels, network.pack
