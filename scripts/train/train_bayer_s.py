@@ -4,10 +4,10 @@
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_bayer_s.py --data data/photographs
 
-An hour of one CPU core with bfloat16; the same command again continues. It goes on from the released weights of before
-(docs/EXPERIMENTS.md, v5.20: symmetric=true start_from=null batch=16 images=304000 optim.lr=2e-3), whose kernels were
-alike in all quarter turns. That tie helps a short training and, in a network as small as this, limits a long one:
-v5.24. Results: models/bayer-s/README.md.
+An hour of two CPU cores; the same command again continues. It goes on from the released weights of before
+(docs/EXPERIMENTS.md, v5.24: model.mean_of_colours=false model.mean_of_pixels=true images=440000; from scratch, v5.20:
+symmetric=true start_from=null batch=16 images=304000 optim.lr=2e-3 besides), whose samples were relative to a mean over
+all colours (v6.28). Results: models/bayer-s/README.md.
 """
 
 import sys
@@ -20,9 +20,9 @@ CONFIG = replace(
     PACKED,
     name="bayer-s",
     checkpoint_folder="bayer-s",
-    images=440_000,
+    images=200_000,
     batch=8,
-    model=PACKED.model | {"family": "bayer", "width": 32, "blocks": 6, "gate": 24, "mean_of_pixels": True},
+    model=PACKED.model | {"family": "bayer", "width": 32, "blocks": 6, "gate": 24, "mean_of_colours": True},
     loss=LOG_LOSS,
     data=replace(
         PACKED.data, family="bayer", first_share=0.92, augment=replace(PACKED.data.augment, white_spread_ev=1.0)

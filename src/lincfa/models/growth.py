@@ -36,7 +36,11 @@ def grow(network: nn.Module, smaller: nn.Module) -> None:
     shapes_fit = all(
         key in own and _fits(own[key].shape, tensor.shape, packed and tensor.ndim == 4) for key, tensor in given.items()
     )
-    alike = not packed or (_kind(network) == _kind(smaller) and (doubled or network.gate == smaller.gate))
+    alike = not packed or (
+        _kind(network) == _kind(smaller)
+        and (network.mean_of_colours or _means(network) == _means(smaller))
+        and (doubled or network.gate == smaller.gate)
+    )
     if not shapes_fit or not alike:
         raise ValueError("the network cannot hold the one that it is to start from")
     new_blocks = network.blocks[len(smaller.blocks) :] if packed else []
@@ -82,6 +86,9 @@ def _kind(network: PackedNet) -> tuple:
         network.coding,
         network.pack,
         network.relative,
-        network.mean_of_pixels,
         network.head.bias is None,
     )
+
+
+def _means(network: PackedNet) -> tuple[bool, bool]:
+    return network.mean_of_pixels, network.mean_of_colours

@@ -39,7 +39,7 @@ class PackedNet(nn.Module):
     kernel: side of the blocks' kernels on cells of 2 x 2 or 3 x 3, odd. tail_width: channels of a last 3x3 convolution
     on pixels instead of cells; 0: none. mean_of_pixels (Bayer only): samples are relative to the mean around each
     pixel, where it is otherwise that around their cell. mean_of_colours: samples are relative to the mean of their own
-    colour, so what a saturated colour differs from grey by does not drown its texture; for Bayer around each pixel.
+    colour around each pixel, so what a saturated colour differs from grey by does not drown its texture.
     Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family or norm, a gate beside
     biases or norm, and pixels' means for X-Trans: 7 x 7 of its photosites are not of each colour as often as any
     others.
@@ -133,8 +133,7 @@ class PackedNet(nn.Module):
     def _local_mean(self, coded: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """[B, 1, H, W], or [B, 3, H, W] with mean_of_colours."""
         if self.mean_of_colours:
-            values = coded * masks / masks.mean((2, 3), keepdim=True)
-            return _pixel_mean(values, 2) if self.pack == 2 else self._spread(self._cell_mean(values))
+            return _pixel_mean(coded * masks, 2) / _pixel_mean(masks, 2)
         return _pixel_mean(coded, 3) if self.mean_of_pixels else self._spread(self._cell_mean(coded))
 
     def _spread(self, cells: torch.Tensor) -> torch.Tensor:
