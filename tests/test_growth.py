@@ -77,6 +77,15 @@ def test_a_network_that_cannot_hold_the_smaller_is_refused(other):
         grow(build(**(SMALL | other)), build(**SMALL))
 
 
+def test_means_of_colours_may_be_new_and_never_lost():
+    """With them the pictures change; all weights are the smaller's."""
+    plain, colours = build(**GATED), build(**GATED, mean_of_colours=True)
+    grow(colours, plain)
+    assert all(torch.equal(own, given) for own, given in zip(colours.parameters(), plain.parameters(), strict=True))
+    with pytest.raises(ValueError, match="start from"):
+        grow(plain, colours)
+
+
 @pytest.mark.parametrize("gate", [2, 5, 9])
 def test_gates_grow_to_twice_their_products_or_not_at_all(gate):
     with pytest.raises(ValueError, match="start from"):

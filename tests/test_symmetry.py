@@ -18,6 +18,7 @@ from lincfa.train import train
 from lincfa.trainconfig import TrainingError
 
 FAMILIES = {"xtrans": (XTRANS, {}), "bayer": (RGGB, {"mean_of_pixels": True})}
+FAMILIES |= {f"{family}, colours": (cfa, {"mean_of_colours": True}) for family, (cfa, _) in FAMILIES.items()}
 FAMILIES |= {f"{family}, gated": (cfa, shape | {"gate": 4}) for family, (cfa, shape) in FAMILIES.items()}
 SIDE = 84
 

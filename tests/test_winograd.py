@@ -50,6 +50,7 @@ def test_a_gated_block_is_the_block_that_it_stands_for(memory):
     [
         {"family": "xtrans", "gate": 20},
         {"family": "bayer", "gate": 12, "mean_of_pixels": True},
+        {"family": "bayer", "gate": 12, "mean_of_colours": True},
         {"family": "xtrans"},
         {"family": "xtrans", "coarse_blocks": 1, "coarse_width": 16},
         {"family": "bayer", "tail_width": 4},
