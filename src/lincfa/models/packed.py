@@ -16,6 +16,8 @@ FLAT = 1e-18
 """What stands for the magnitude of features that are all 0, as they are where it is flat; its square is above 0."""
 MEAN_CELLS = 3
 """Samples are taken relative to the mean of this many cells squared."""
+LIGHT_REACH, COLOUR_REACH = 2, 3
+"""Means of colours are of so many pixels to each side, and their differences from light of means of so many more."""
 
 
 class PackedNet(nn.Module):
@@ -39,7 +41,8 @@ class PackedNet(nn.Module):
     kernel: side of the blocks' kernels on cells of 2 x 2 or 3 x 3, odd. tail_width: channels of a last 3x3 convolution
     on pixels instead of cells; 0: none. mean_of_pixels (Bayer only): samples are relative to the mean around each
     pixel, where it is otherwise that around their cell. mean_of_colours: samples are relative to the mean of their own
-    colour around each pixel, so what a saturated colour differs from grey by does not drown its texture.
+    colour around each pixel, so what a saturated colour differs from grey by does not drown its texture; the colours'
+    differences from their mean are means of more pixels.
     Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family or norm, a gate beside
     biases or norm, and pixels' means for X-Trans: 7 x 7 of its photosites are not of each colour as often as any
     others.
@@ -81,7 +84,10 @@ class PackedNet(nn.Module):
         self.multiple = math.lcm(self.cfa.period[0], self.pack * (2 if coarse_blocks else 1))
         # One cell for each 3x3 convolution and for the mean, and a pixel's way to the far side of its own cell; two
         # cells for each 3x3 convolution on coarse ones, and a cell's way to the far side of its coarse one.
-        self.margin = (2 * blocks * (kernel // 2) + 2 + MEAN_CELLS // 2 + 1) * self.pack + bool(tail_width)
+        beside = MEAN_CELLS // 2 + 1
+        if mean_of_colours:
+            beside = math.ceil((LIGHT_REACH + COLOUR_REACH + self.pack - 1) / self.pack)
+        self.margin = (2 * blocks * (kernel // 2) + 2 + beside) * self.pack + bool(tail_width)
         if coarse_blocks:
             self.margin += (4 * coarse_blocks + 1) * self.pack
         channels = 3 * self.pack**2
@@ -133,7 +139,9 @@ class PackedNet(nn.Module):
     def _local_mean(self, coded: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """[B, 1, H, W], or [B, 3, H, W] with mean_of_colours."""
         if self.mean_of_colours:
-            return _pixel_mean(coded * masks, 2) / _pixel_mean(masks, 2)
+            own = _pixel_mean(coded * masks, LIGHT_REACH) / _pixel_mean(masks, LIGHT_REACH)
+            light = (own * masks.mean((2, 3), keepdim=True)).sum(1, keepdim=True)
+            return light + _pixel_mean(own - light, COLOUR_REACH)  # colours change more slowly than light
         return _pixel_mean(coded, 3) if self.mean_of_pixels else self._spread(self._cell_mean(coded))
 
     def _spread(self, cells: torch.Tensor) -> torch.Tensor:
