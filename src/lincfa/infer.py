@@ -13,7 +13,6 @@ from torch import nn
 from lincfa.cfa import CFA, same_phase_indices
 from lincfa.checkpoint import load_weights
 from lincfa.models import normalising_gain
-from lincfa.models.packed import ColourMeans
 from lincfa.runtime import computes_in_bf16
 
 BORDER_PX = 16
@@ -63,10 +62,6 @@ class Demosaicer:
             from lincfa.models.winograd import with_winograd  # not above: its compiler takes a second to load
 
             self.network = with_winograd(self.network)
-        if self.device.type == "cpu" and any(isinstance(part, ColourMeans) for part in network.modules()):
-            from lincfa.models.means import with_quick_means  # likewise
-
-            self.network = with_quick_means(self.network)
         self.keep_samples = keep_samples
         self.tile_px = tile_px or self._tile_that_fits()
 

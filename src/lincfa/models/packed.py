@@ -101,8 +101,6 @@ class PackedNet(nn.Module):
         if tail_width:
             self.pixels = _conv(tail_width, 3, bias)
         self.linear = nn.Conv2d(channels, channels, 1, bias=False)
-        if mean_of_colours:
-            self.means = ColourMeans()
         if noise:
             self.noise = nn.Conv2d(3, width, 3, padding=1, bias=False)
             nn.init.zeros_(self.noise.weight)
@@ -141,7 +139,9 @@ class PackedNet(nn.Module):
     def _local_mean(self, coded: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """[B, 1, H, W], or [B, 3, H, W] with mean_of_colours."""
         if self.mean_of_colours:
-            return self.means(coded, masks)
+            own = _pixel_mean(coded * masks, LIGHT_REACH) / _pixel_mean(masks, LIGHT_REACH)
+            light = (own * masks.mean((2, 3), keepdim=True)).sum(1, keepdim=True)
+            return light + _pixel_mean(own - light, COLOUR_REACH)  # colours change more slowly than light
         return _pixel_mean(coded, 3) if self.mean_of_pixels else self._spread(self._cell_mean(coded))
 
     def _spread(self, cells: torch.Tensor) -> torch.Tensor:
@@ -157,17 +157,6 @@ class PackedNet(nn.Module):
         read, shot = noise[..., None, None].unbind(2)
         deviation = torch.sqrt(read**2 + shot * mean)
         return (mean + deviation) ** self.coding - mean**self.coding
-
-
-class ColourMeans(nn.Module):
-    """(coded samples [B, 1, H, W], masks [B, 3, H, W]) -> [B, 3, H, W]: the mean of each colour's samples around each
-    pixel. That of all colours is of LIGHT_REACH pixels to each side, and what the colours differ from it by is a mean
-    of COLOUR_REACH pixels to each side besides, as colours change more slowly than light."""
-
-    def forward(self, coded: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        own = _pixel_mean(coded * masks, LIGHT_REACH) / _pixel_mean(masks, LIGHT_REACH)
-        light = (own * masks.mean((2, 3), keepdim=True)).sum(1, keepdim=True)
-        return light + _pixel_mean(own - light, COLOUR_REACH)
 
 
 class Gate(nn.Module):

@@ -14,7 +14,6 @@ import itertools
 import math
 import os
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
@@ -41,7 +40,7 @@ KERNEL = (
 WRITE, ADD, GATE = range(3)
 """What becomes of a convolution's outputs: they are written, added to what is there, or go through `Gate`."""
 
-compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
+_compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
 _inlined = numba.njit(inline="always")
 _2, _4, _5, _8 = (np.float32(n) for n in (2, 4, 5, 8))
 _LEAST = max(FLAT, torch.finfo(torch.float32).tiny)
@@ -117,17 +116,13 @@ def convolve(features: torch.Tensor, kernel: torch.Tensor, out: torch.Tensor, fi
     """features: [B, C, H, W]; out: [B, O, H, W], or half of O with GATE, channels last. kernel: of `transformed`."""
     features = features.contiguous(memory_format=torch.channels_last)
     tiles = math.prod(-(-side // OUT) for side in features.shape[2:])
-    for image, to in zip(features, out, strict=True):
-        in_threads(functools.partial(_band, image, kernel, to, finish), tiles)
-
-
-def in_threads(work: Callable[[int, int], None], count: int) -> None:
-    """work(first, last) of parts of 0 to count, one for each of torch's threads, which it has for itself."""
-    threads = min(torch.get_num_threads(), count)
+    threads = min(torch.get_num_threads(), tiles)
     pool = _pool(os.getpid(), threads)
-    edges = [count * n // threads for n in range(threads + 1)]
-    for job in [pool.submit(work, *part) for part in itertools.pairwise(edges)]:
-        job.result()
+    edges = [tiles * n // threads for n in range(threads + 1)]
+    for image, to in zip(features, out, strict=True):
+        jobs = [pool.submit(_band, image, kernel, to, finish, *band) for band in itertools.pairwise(edges)]
+        for job in jobs:
+            job.result()
 
 
 @functools.lru_cache(maxsize=2)
@@ -174,7 +169,7 @@ def _four(m0, m1, m2, m3, m4, m5):
     return m0 + s + t, d + _2 * u, s + _4 * t, d + _8 * u + m5
 
 
-@compiled
+@_compiled
 def _take(x, width, first, taken):
     """x: [H, W C] -> taken: [36, tiles, C], of the tiles from `first` on."""
     height, length = x.shape
@@ -221,7 +216,7 @@ def _copy(values, to):
         to[c] = values[c]
 
 
-@compiled
+@_compiled
 def _put(made, first, y, width, outputs, finish):
     """made: [36, tiles, O or more] -> y: [H, W O], or half of O with GATE."""
     height = y.shape[0]
