@@ -24,7 +24,7 @@ test: $(READY)
 
 # the tests that take more than a few seconds
 test-slow: $(READY)
-	$(RUN) -m pytest -m slow
+	$(RUN) -m pytest -n 0 -m slow
 
 # docs/EXPERIMENTS.md and the README's results, from docs/experiments/
 experiments: $(READY)
