@@ -37,7 +37,8 @@ from lincfa.rawwriter import expose, write_raf
 PACKED = {"name": "packed", "width": 6, "blocks": 2}
 MODELS = {
     "xtrans": PACKED | {"family": "xtrans", "coding": 0.5},
-    "bayer": PACKED | {"family": "bayer", "mean_of_colours": True},
+    "bayer": PACKED | {"family": "bayer", "mean_of_pixels": True},
+    "colours": PACKED | {"family": "bayer", "mean_of_colours": True},
     "gated": PACKED | {"family": "xtrans", "coding": 0.5, "gate": 4},
     "noise": PACKED | {"family": "xtrans", "coding": 0.5, "noise": True},
     "denoising": PACKED | {"name": "denoising", "family": "xtrans", "coding": 0.5},

@@ -188,7 +188,7 @@ class Residual(nn.Sequential):
 def _pixel_mean(samples: torch.Tensor, reach: int) -> torch.Tensor:
     """Of 2 reach + 1 pixels squared, of which the outermost count half: each phase of Bayer alike."""
     means = F.pad(samples, (reach,) * 4, "reflect")
-    for dim in (2, 3):  # sums of slices: in pooling's own way it takes ten times as long
+    for dim in (2, 3):  # sums of slices: by pooling it takes six times as long
         pairs = _neighbours(means, dim)
         boxes = sum(pairs.narrow(dim, 2 * n, samples.shape[dim] + 1) for n in range(reach))
         means = _neighbours(boxes, dim)
