@@ -17,7 +17,7 @@ from lincfa.config import ConfigError, from_dict, override, to_dict
 from lincfa.data import torture
 from lincfa.data.augment import OLPF_RADIUS, AugmentConfig, blur, draw, phase_of, through_jpeg
 from lincfa.data.dataset import PatchSet, validation_scenes
-from lincfa.data.hard import hard_places
+from lincfa.data.hard import coloured_places, hard_places
 from lincfa.data.manifest import DatasetError
 from lincfa.models import normalising_gain
 from lincfa.trainconfig import TrainConfig
@@ -375,6 +375,32 @@ def test_hard_places_are_where_the_detail_is():
     assert places
     assert {number for number, _, _ in places} == {1}
     assert all(left >= 96 and top + 48 <= 120 and left + 48 <= 240 for _, top, left in places)
+
+
+def test_coloured_places_are_where_the_colours_of_the_detail_differ():
+    """And not where more of it is grey, nor where it is flat."""
+    rng = np.random.default_rng(0)
+    image = np.full((120, 360, 3), 20000, np.uint16)
+    image[:, 120:240] += rng.integers(0, 8000, (120, 120, 1), dtype=np.uint16)
+    image[:, 240:] += rng.integers(0, 2000, (120, 120, 3), dtype=np.uint16)
+    assert {left for _, _, left in hard_places([image], 48)} <= {96, 120, 144, 168, 192}
+    places = coloured_places([image[:, :120], image], 48)
+    assert {(number, left) for number, _, left in places} <= {(1, left) for left in (216, 240, 264, 288, 312)}
+    assert {top for _, top, _ in places} == {0, 24, 48, 72}
+
+
+def test_coloured_patches_are_a_share_beside_the_hard_ones(remosaic_set):
+    def patches(**shares):
+        return patch_set(remosaic_set, **shares).batch(range(60)).truth
+
+    hard, coloured = patches(hard_fraction=0.4), patches(coloured_fraction=1.0)
+    anywhere, both = patches(), patches(hard_fraction=0.4, coloured_fraction=0.6)
+    of_hard = [torch.equal(a, b) and not torch.equal(a, c) for a, b, c in zip(both, hard, anywhere, strict=True)]
+    of_coloured = [torch.equal(a, b) for a, b in zip(both, coloured, strict=True)]
+    assert all(a or b for a, b in zip(of_hard, of_coloured, strict=True))
+    assert 12 <= sum(of_hard) <= 36
+    with pytest.raises(DatasetError, match=r"at most 1 together, not 1\.2"):
+        patch_set(remosaic_set, hard_fraction=0.6, coloured_fraction=0.6)
 
 
 def test_hard_patches_hold_more_detail_than_patches_from_anywhere(remosaic_set):

@@ -20,14 +20,21 @@ CONFIG = replace(
     PACKED,
     name="xtrans-l",
     checkpoint_folder="xtrans-l",
-    images=112_000,
+    images=48_000,
+    batch=8,
     model=PACKED.model | {"family": "xtrans", "width": 128, "blocks": 7, "gate": 80},
     loss=LOG_LOSS,
     symmetric=True,
-    data=replace(PACKED.data, first_share=0.92, augment=replace(PACKED.data.augment, white_spread_ev=1.0)),
-    optim=replace(PACKED.optim, lr=8e-4),
+    data=replace(
+        PACKED.data,
+        first_share=0.92,
+        hard_fraction=0.2,
+        coloured_fraction=0.5,
+        augment=replace(PACKED.data.augment, white_spread_ev=1.0),
+    ),
+    optim=replace(PACKED.optim, lr=5e-4),
     start_from="xtrans-l",
-    validate_every_images=16_000,
+    validate_every_images=8_000,
 )
 
 if __name__ == "__main__":

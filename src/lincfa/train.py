@@ -118,6 +118,7 @@ def training_patches(config: TrainConfig, device: str = "cpu") -> PatchSet:
         averaged_fraction=data.averaged_fraction,
         averaged_by=data.averaged_by,
         hard_fraction=data.hard_fraction,
+        coloured_fraction=data.coloured_fraction,
         device=device,
     )
 

@@ -30,6 +30,7 @@ class DataConfig:
     averaged_fraction: float = 0.0
     averaged_by: int = 2
     hard_fraction: float = 0.0
+    coloured_fraction: float = 0.0
     patch_px: int = 96
     first_patch_px: int | None = None
     first_share: float = 0.0

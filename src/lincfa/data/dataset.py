@@ -18,7 +18,7 @@ from lincfa.cfa import CFA, RGGB, XTRANS, batch_masks, batch_mosaic, dihedral
 from lincfa.data import augment, torture
 from lincfa.data.augment import JPEG_UNIT_PX, OLPF_RADIUS, AugmentConfig, Draw
 from lincfa.data.build import area_downsample
-from lincfa.data.hard import hard_places
+from lincfa.data.hard import coloured_places, hard_places
 from lincfa.data.manifest import DatasetError, ImageRecord, load_manifest
 from lincfa.models import normalising_gain
 
@@ -48,11 +48,13 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Pool:
-    """Images that patches are drawn from. cumulative: of their shares of all area. hard: see `hard_places`."""
+    """Images that patches are drawn from. cumulative: of their shares of all area. hard, coloured: see
+    lincfa.data.hard."""
 
     sources: list[_Source]
     cumulative: list[float]
     hard: list[tuple[int, int, int]]
+    coloured: list[tuple[int, int, int]]
 
 
 class PatchSet:
@@ -69,7 +71,7 @@ class PatchSet:
     averaged_by (2 or more) in linear light, those that are large enough: finer detail per pixel. They are held in
     memory. The sharpest share is of the rest.
     hard_fraction: of the photographs' patches, cut where the images are most detailed instead of anywhere
-    (lincfa.data.hard).
+    (lincfa.data.hard). coloured_fraction: of them, cut where colours differ in their detail.
     device: where the images lie and patches are made; on CUDA all of them are copied there.
     data_sha256: what can be seen here: the dataset's hash, with the list and the torture scenes where they are used.
     Raises DatasetError for an empty selection, images smaller than a patch, torture types of which there is no scene,
@@ -93,11 +95,13 @@ class PatchSet:
         averaged_fraction: float = 0.0,
         averaged_by: int = 2,
         hard_fraction: float = 0.0,
+        coloured_fraction: float = 0.0,
         device: str = "cpu",
     ):
         self.patch_px, self.config, self.seed = patch_px, config, seed
         self.torture_fraction, self.torture_ramp_images = torture_fraction, torture_ramp_images
-        self.hard_fraction, self.sharpest_fraction = hard_fraction, sharpest_fraction or 0.0
+        self.hard_fraction, self.coloured_fraction = hard_fraction, coloured_fraction
+        self.sharpest_fraction = sharpest_fraction or 0.0
         self.averaged_fraction = averaged_fraction
         self.device = torch.device(device)
         manifest = load_manifest(folder)
@@ -190,8 +194,9 @@ class PatchSet:
         pool = self._sharp_pool if d.sharp < self.sharpest_fraction else self._pool
         if d.averaged < self.averaged_fraction:
             pool = self._averaged_pool
-        if not d.torture and d.hard < self.hard_fraction:
-            number, top, left = pool.hard[int(d.image * len(pool.hard))]
+        if not d.torture and d.hard < self.hard_fraction + self.coloured_fraction:
+            places = pool.hard if d.hard < self.hard_fraction else pool.coloured
+            number, top, left = places[int(d.image * len(places))]
             inset = (self.patch_px - patch_px) // 2
             return pool.sources[number], top + inset, left + inset
         if d.torture:
@@ -295,7 +300,8 @@ class PatchSet:
         sources = list(sources)
         area = np.array([s.rgb.shape[0] * s.rgb.shape[1] for s in sources], np.float64)
         hard = hard_places((_on_host(s.rgb) for s in sources), side) if self.hard_fraction else []
-        return _Pool(sources, np.cumsum(area / area.sum()).tolist(), hard)
+        coloured = coloured_places((_on_host(s.rgb) for s in sources), side) if self.coloured_fraction else []
+        return _Pool(sources, np.cumsum(area / area.sum()).tolist(), hard, coloured)
 
     def _torture_share(self, n: int) -> float:
         ramp = self.torture_ramp_images
@@ -315,7 +321,10 @@ class PatchSet:
             raise DatasetError(f"averaged_by is 2 or more, not {averaged_by}")
         if self.teacher and self.averaged_fraction:
             raise DatasetError("averaged_fraction is for the remosaic regime: real mosaics cannot be averaged")
-        if self.teacher and self.hard_fraction and "crop" in self.config.untracked:
+        chosen = self.hard_fraction + self.coloured_fraction
+        if chosen > 1:
+            raise DatasetError(f"hard_fraction and coloured_fraction are at most 1 together, not {chosen:g}")
+        if self.teacher and chosen and "crop" in self.config.untracked:
             raise DatasetError("hard places lie on multiples of the CFA's period, where 'crop' is no fault")
 
     def _load_torture(self, folder, side: int, types: tuple[str, ...] | None) -> tuple[list[_Source], str]:
