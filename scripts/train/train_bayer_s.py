@@ -14,7 +14,7 @@ import sys
 from dataclasses import replace
 
 from lincfa.train import main
-from lincfa.trainconfig import LOG_LOSS, PACKED
+from lincfa.trainconfig import COLOURED_DATA, LOG_LOSS, PACKED
 
 CONFIG = replace(
     PACKED,
@@ -24,14 +24,7 @@ CONFIG = replace(
     batch=8,
     model=PACKED.model | {"family": "bayer", "width": 32, "blocks": 6, "gate": 24, "mean_of_pixels": True},
     loss=LOG_LOSS,
-    data=replace(
-        PACKED.data,
-        family="bayer",
-        first_share=0.92,
-        hard_fraction=0.2,
-        coloured_fraction=0.5,
-        augment=replace(PACKED.data.augment, white_spread_ev=1.0),
-    ),
+    data=replace(COLOURED_DATA, family="bayer"),
     optim=replace(PACKED.optim, lr=1e-3),
     start_from="bayer-s",
 )

@@ -14,7 +14,7 @@ import sys
 from dataclasses import replace
 
 from lincfa.train import main
-from lincfa.trainconfig import LOG_LOSS, PACKED
+from lincfa.trainconfig import COLOURED_DATA, LOG_LOSS, PACKED
 
 CONFIG = replace(
     PACKED,
@@ -25,13 +25,7 @@ CONFIG = replace(
     model=PACKED.model | {"family": "xtrans", "width": 128, "blocks": 7, "gate": 80},
     loss=LOG_LOSS,
     symmetric=True,
-    data=replace(
-        PACKED.data,
-        first_share=0.92,
-        hard_fraction=0.2,
-        coloured_fraction=0.5,
-        augment=replace(PACKED.data.augment, white_spread_ev=1.0),
-    ),
+    data=COLOURED_DATA,
     optim=replace(PACKED.optim, lr=5e-4),
     start_from="xtrans-l",
     validate_every_images=8_000,

@@ -143,6 +143,15 @@ all kernels but those of the linear layer (v6.21)."""
 LOG_LOSS = {"log_mse": 0.05, "perceptual_log_mse": 0.1}
 """What the recipes of gated networks minimise instead: their errors in dB."""
 
+COLOURED_DATA = replace(
+    PACKED.data,
+    first_share=0.92,
+    hard_fraction=0.2,
+    coloured_fraction=0.5,
+    augment=replace(PACKED.data.augment, white_spread_ev=1.0),
+)
+"""What the later of them train on: half of the photographs' patches from where detail has colours (v6.29)."""
+
 LAB = replace(
     PACKED,
     name="lab",
