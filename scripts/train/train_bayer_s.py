@@ -4,11 +4,11 @@
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_bayer_s.py --data data/photographs
 
-An hour and a quarter of one CPU core without bfloat16; the same command again continues. It goes on from the released
-weights of before, which came from two trainings (docs/EXPERIMENTS.md): v5.20, from scratch, with kernels alike in all
-quarter turns (symmetric=true start_from=null batch=16 images=304000 optim.lr=2e-3), and v5.24, without that tie, which
-limits a network as small as this (images=440000), both with data.hard_fraction=0.25 data.coloured_fraction=0.
-Results: models/bayer-s/README.md, v5.28.
+An hour and a half of one CPU core without bfloat16, which other runs shared; the same command again continues. It goes
+on from the released weights of before, which came from two trainings (docs/EXPERIMENTS.md): v5.20, from scratch, with
+kernels alike in all quarter turns (symmetric=true start_from=null batch=16 images=304000 optim.lr=2e-3), and v5.24,
+without that tie, which limits a network as small as this (images=440000), both with data.hard_fraction=0.25
+data.coloured_fraction=0. Results: models/bayer-s/README.md, v5.28.
 """
 
 import sys

@@ -4,7 +4,7 @@
     python scripts/train/experiments/architecture.py --set seed=1 model.width=44 model.blocks=2 name=arch_wide_1 \\
         checkpoint_folder=experiments/arch_wide_1
 
-Recorded: 34 to 399 s a run (median 48 s) on two CPU cores that other runs shared. Its arms are the architecture search
+Recorded: 30 to 399 s a run (median 55 s) on two CPU cores that other runs shared. Its arms are the architecture search
 (docs/EXPERIMENTS.md, v5.2), what augmentation, batch normalisation and a course from coarse to fine do (v6.9 to v6.11),
 averaged photographs (v6.16), with a Bayer network what teachers of Bayer do (v6.13), means of colours (v6.28) and
 patches where detail has colours (v6.29).
