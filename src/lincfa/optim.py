@@ -14,14 +14,15 @@ def optimizer_of(network: nn.Module, config: OptimConfig) -> AdamW | MuonAndAdam
     """For what is to be trained of a network. Raises TrainingError where config.muon names no part of it."""
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     parts = tuple(f"{part}." for part in config.muon)
-    kernels = [p for name, p in trained.items() if p.ndim > 1 and name.startswith(parts)]
+    # A kernel of each channel alone is no matrix between channels.
+    kernels = {name: p for name, p in trained.items() if p.ndim > 1 and p.shape[1] > 1 and name.startswith(parts)}
     if config.muon and not kernels:
         raise TrainingError(f"optim.muon: no kernel is a part of {' or '.join(config.muon)}")
-    others = [p for name, p in trained.items() if p.ndim > 1 and not name.startswith(parts)]
+    others = [p for name, p in trained.items() if p.ndim > 1 and name not in kernels]
     vectors = [p for p in trained.values() if p.ndim <= 1]
     groups = [{"params": others, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     adamw = AdamW(groups, lr=config.lr, betas=config.betas)
-    return MuonAndAdamW(kernels, adamw, config) if kernels else adamw
+    return MuonAndAdamW(list(kernels.values()), adamw, config) if kernels else adamw
 
 
 class MuonAndAdamW:

@@ -31,6 +31,7 @@ def grow(network: nn.Module, smaller: nn.Module) -> None:
     own, given = network.state_dict(), smaller.state_dict()
     packed = isinstance(network, PackedNet) and isinstance(smaller, PackedNet)
     doubled = packed and network.gate == 2 * smaller.gate > 0 and len(network.blocks) >= len(smaller.blocks)
+    doubled = doubled and not (network.separable or smaller.separable)
     if doubled:
         given = _with_products_twice(given, own)
     shapes_fit = all(

@@ -38,14 +38,16 @@ class PackedNet(nn.Module):
     and at equal width cost a quarter; but a picture then depends on which of its cells come together, and so a little
     on where the frame begins: for X-Trans, whose tile is its own shift by (3, 3), on its phase as well.
     gate: 0, or the channels of a product in each block, where otherwise a ReLU is (`Gate`); coarse blocks keep it.
+    separable: whether a block with a gate mixes channels by 1x1 convolutions alone, and places by one kernel of each
+    channel between them (NAFNet, Chen et al. 2022, arXiv:2204.04676): at equal cost it has more and wider blocks.
     kernel: side of the blocks' kernels on cells of 2 x 2 or 3 x 3, odd. tail_width: channels of a last 3x3 convolution
     on pixels instead of cells; 0: none. mean_of_pixels (Bayer only): samples are relative to the mean around each
     pixel, where it is otherwise that around their cell. mean_of_colours: samples are relative to the mean of their own
     colour around each pixel, so what a saturated colour differs from grey by does not drown its texture; the colours'
     differences from their mean are means of more pixels.
     Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family or norm, a gate beside
-    biases or norm, and pixels' means for X-Trans: 7 x 7 of its photosites are not of each colour as often as any
-    others.
+    biases or norm, separable blocks without one, and pixels' means for X-Trans: 7 x 7 of its photosites are not of each
+    colour as often as any others.
     """
 
     tolerates_bf16 = True
@@ -68,6 +70,7 @@ class PackedNet(nn.Module):
         mean_of_pixels: bool = False,
         mean_of_colours: bool = False,
         gate: int = 0,
+        separable: bool = False,
     ):
         super().__init__()
         if family not in PACK:
@@ -76,23 +79,29 @@ class PackedNet(nn.Module):
             raise ValueError(f"norm is 'batch' or 'none', not {norm!r}")
         if gate and (bias or norm != "none"):
             raise ValueError("gate is for networks without biases and norm")
+        if separable and not gate:
+            raise ValueError("separable is for blocks with a gate")
         if mean_of_pixels and family != "bayer":
             raise ValueError(f"mean_of_pixels is for Bayer, not {family}")
         self.cfa, usual = PACK[family]
         self.coding, self.pack, self.relative, self.takes_noise = coding, pack or usual, relative, noise
-        self.mean_of_pixels, self.mean_of_colours, self.gate = mean_of_pixels, mean_of_colours, gate
+        self.mean_of_pixels, self.mean_of_colours = mean_of_pixels, mean_of_colours
+        self.gate, self.separable = gate, separable
         self.multiple = math.lcm(self.cfa.period[0], self.pack * (2 if coarse_blocks else 1))
         # One cell for each 3x3 convolution and for the mean, and a pixel's way to the far side of its own cell; two
         # cells for each 3x3 convolution on coarse ones, and a cell's way to the far side of its coarse one.
         beside = MEAN_CELLS // 2 + 1
         if mean_of_colours:
             beside = math.ceil((LIGHT_REACH + COLOUR_REACH + self.pack - 1) / self.pack)
-        self.margin = (2 * blocks * (kernel // 2) + 2 + beside) * self.pack + bool(tail_width)
+        self.margin = ((2 - separable) * blocks * (kernel // 2) + 2 + beside) * self.pack + bool(tail_width)
         if coarse_blocks:
             self.margin += (4 * coarse_blocks + 1) * self.pack
         channels = 3 * self.pack**2
         self.head = _conv(channels, width, bias)
-        self.blocks = nn.ModuleList(_block(width, bias, norm, kernel, gate) for _ in range(blocks))
+        self.blocks = nn.ModuleList(
+            _separable_block(width, kernel, gate) if separable else _block(width, bias, norm, kernel, gate)
+            for _ in range(blocks)
+        )
         if coarse_blocks:
             self.down = nn.Conv2d(4 * width, coarse_width, 1, bias=False)
             self.coarse = nn.ModuleList(_block(coarse_width, bias, norm) for _ in range(coarse_blocks))
@@ -208,6 +217,14 @@ def _block(width: int, bias: bool, norm: str, kernel: int = 3, gate: int = 0) ->
         Gate(gate) if gate else nn.ReLU(inplace=True),
         _conv(gate or width, width, bias, kernel),
     )
+
+
+def _separable_block(width: int, kernel: int, gate: int) -> Residual:
+    own = nn.Conv2d(2 * gate, 2 * gate, kernel, padding=kernel // 2, groups=2 * gate, bias=False)
+    with torch.no_grad():  # it begins near to letting its channel through
+        own.weight *= 0.3
+        own.weight[:, :, kernel // 2, kernel // 2] += 1
+    return Residual(_conv(width, 2 * gate, False, 1), own, Gate(gate), _conv(gate, width, False, 1))
 
 
 def _through(blocks: nn.ModuleList, features: torch.Tensor) -> torch.Tensor:
