@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lincfa.cfa import RGGB, XTRANS
+from lincfa.models.depthwise import Depthwise
 from lincfa.models.unet import BatchNorm
 
 PACK = {"xtrans": (XTRANS, 3), "bayer": (RGGB, 2)}
@@ -220,7 +221,7 @@ def _block(width: int, bias: bool, norm: str, kernel: int = 3, gate: int = 0) ->
 
 
 def _separable_block(width: int, kernel: int, gate: int) -> Residual:
-    own = nn.Conv2d(2 * gate, 2 * gate, kernel, padding=kernel // 2, groups=2 * gate, bias=False)
+    own = Depthwise(2 * gate, kernel)
     with torch.no_grad():  # it begins near to letting its channel through
         own.weight *= 0.3
         own.weight[:, :, kernel // 2, kernel // 2] += 1
