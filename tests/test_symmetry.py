@@ -20,6 +20,10 @@ from lincfa.trainconfig import TrainingError
 FAMILIES = {"xtrans": (XTRANS, {}), "bayer": (RGGB, {"mean_of_pixels": True})}
 FAMILIES |= {f"{family}, colours": (cfa, {"mean_of_colours": True}) for family, (cfa, _) in FAMILIES.items()}
 FAMILIES |= {f"{family}, gated": (cfa, shape | {"gate": 4}) for family, (cfa, shape) in FAMILIES.items()}
+SEPARABLE = {"gate": 4, "separable": True, "kernel": 5}
+FAMILIES |= {
+    f"{family}, separable": (FAMILIES[family][0], FAMILIES[family][1] | SEPARABLE) for family in ("xtrans", "bayer")
+}
 SIDE = 84
 
 

@@ -142,6 +142,8 @@ class PackedNet(nn.Module):
     def kernels_by_channels(self) -> list[tuple[nn.Parameter, str, str]]:
         """The kernels of cells of 2 x 2 or 3 x 3, with what their outputs and inputs are (lincfa.models.symmetry)."""
         between = [(conv.weight, "features", "features") for block in self.blocks for conv in (block[0], block[-1])]
+        if self.separable:
+            between += [(block[1].weight, "features", "own") for block in self.blocks]
         told = [(self.noise.weight, "features", "cells")] if self.takes_noise else []
         head = [(self.head.weight, "features", "samples"), (self.tail.weight, "samples", "features")]
         return [*head, (self.linear.weight, "samples", "samples"), *between, *told]

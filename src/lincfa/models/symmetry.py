@@ -71,9 +71,10 @@ class Symmetry:
 def symmetric_part(kernel: torch.Tensor, outputs: str, inputs: str, pack: int) -> torch.Tensor:
     """The mean of a kernel's four turns: the nearest kernel that is symmetric.
 
-    kernel: [out, in, 3, 3] of cells, or [out, in, 1, 1] from samples to samples. outputs, inputs: 'features', each in
-    four orientations, one after the other; 'samples', of three colours, each at a cell's photosites, in the order of
-    `pixel_unshuffle`; or 'cells', which are not turned in themselves.
+    kernel: [out, in, 3, 3] of cells, of any side between features, or [out, in, 1, 1] from samples to samples. outputs,
+    inputs: 'features', each in four orientations, one after the other; 'own', of a feature itself alone; 'samples', of
+    three colours, each at a cell's photosites, in the order of `pixel_unshuffle`; or 'cells', which are not turned in
+    themselves.
     """
     kernel = kernel.contiguous()
     if outputs == inputs == "samples":
@@ -84,6 +85,8 @@ def symmetric_part(kernel: torch.Tensor, outputs: str, inputs: str, pack: int) -
     out, into, *sides = kernel.shape
     if inputs == "features":
         return _mean(kernel.reshape(out // 4, 4, into // 4, 4, *sides), (1, 3)).reshape(kernel.shape)
+    if inputs == "own":
+        return _mean(kernel.reshape(out // 4, 4, *sides), (1,)).reshape(kernel.shape)
     # Of cells and of the photosites in them, as one kernel of pixels.
     p = pack if inputs == "samples" else 1
     split = kernel.reshape(out // 4, 4, -1, p, p, 3, 3).permute(0, 1, 2, 5, 3, 6, 4)
