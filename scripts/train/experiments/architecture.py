@@ -6,8 +6,8 @@
 
 Recorded: 30 to 399 s a run (median 55 s) on two CPU cores that other runs shared. Its arms are the architecture search
 (docs/EXPERIMENTS.md, v5.2), what augmentation, batch normalisation and a course from coarse to fine do (v6.9 to v6.11),
-averaged photographs (v6.16), with a Bayer network what teachers of Bayer do (v6.13), means of colours (v6.28) and
-patches where detail has colours (v6.29).
+averaged photographs (v6.16), with a Bayer network what teachers of Bayer do (v6.13), means of colours (v6.28),
+patches where detail has colours (v6.29) and separable blocks (v6.30).
 """
 
 import sys
