@@ -4,7 +4,7 @@
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_bayer_s.py --data data/photographs
 
-From scratch, in an hour and a quarter of one CPU core without bfloat16; the same command again continues. Its blocks are
+From scratch, an hour and a quarter of one CPU core without bfloat16; the same command again continues. Its blocks are
 separable, which learn more at equal cost than the 3x3 convolutions of v5.28 and before (docs/EXPERIMENTS.md, v6.30).
 Results: models/bayer-s/README.md, v5.31.
 """
