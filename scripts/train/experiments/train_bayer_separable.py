@@ -1,0 +1,31 @@
+"""bayer-s of separable blocks, within 35 GMAC per megapixel (34.5), from scratch: v5.31, which is not released.
+
+    python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
+    python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
+    python scripts/train/experiments/train_bayer_separable.py
+
+An hour and a quarter of one CPU core without bfloat16; the same command again continues. Its blocks learn more at equal
+cost than those of the released bayer-s, and take longer on the CPU. Results: docs/EXPERIMENTS.md, v5.31 and v6.30.
+"""
+
+import sys
+from dataclasses import replace
+
+from lincfa.train import main
+from lincfa.trainconfig import COLOURED_DATA, LOG_LOSS, PACKED
+
+CONFIG = replace(
+    PACKED,
+    name="bayer-separable",
+    checkpoint_folder="bayer-separable",
+    images=140_000,
+    batch=8,
+    model=PACKED.model
+    | {"family": "bayer", "width": 64, "blocks": 8, "gate": 64, "separable": True, "kernel": 5, "mean_of_pixels": True},
+    loss=LOG_LOSS,
+    data=replace(COLOURED_DATA, family="bayer"),
+    optim=replace(PACKED.optim, lr=5e-3),
+)
+
+if __name__ == "__main__":
+    sys.exit(main(CONFIG, __doc__))
