@@ -18,6 +18,8 @@ GATED = SMALL | {"gate": 3}
 LARGER = [{"width": 9}, {"blocks": 4}, {"width": 8, "blocks": 3, "noise": True}, {}]
 PAIRS = [(small, larger) for small in (SMALL, GATED) for larger in LARGER]
 PAIRS += [(GATED, {"gate": 6}), (GATED, {"gate": 6, "width": 9, "blocks": 3})]
+SEPARABLE = GATED | {"separable": True, "kernel": 5}
+PAIRS += [(SEPARABLE, larger) for larger in LARGER]
 
 
 @pytest.mark.parametrize(("small", "larger"), PAIRS)
@@ -99,6 +101,12 @@ def test_copies_of_products_do_not_learn_the_same():
     network(*inputs()).square().mean().backward()
     of_products, of_copies = network.blocks[0][0].weight.grad[:6].chunk(2)
     assert not torch.allclose(of_products, of_copies, rtol=0.1)
+
+
+@pytest.mark.parametrize(("small", "other"), [(SEPARABLE, {"gate": 6}), (GATED, {"separable": True})])
+def test_separable_blocks_grow_in_width_alone_and_only_from_separable_ones(small, other):
+    with pytest.raises(ValueError, match="start from"):
+        grow(build(**(small | other)), build(**small))
 
 
 def test_another_architecture_takes_only_its_own_weights():

@@ -107,6 +107,15 @@ def test_the_other_weights_move_as_under_adamw():
         assert torch.equal(nets[0].state_dict()[name], nets[1].state_dict()[name]), name
 
 
+def test_a_kernel_of_each_channel_alone_is_adamws():
+    net = nn.ModuleDict({"mix": nn.Conv2d(4, 6, 1), "each": nn.Conv2d(6, 6, 3, groups=6)})
+    both = optimizer_of(net, OptimConfig(muon=("mix", "each")))
+    alone = optimizer_of(net, OptimConfig(muon=("mix",)))
+    for optimizer in (both, alone):
+        sizes = [[p.numel() for p in group["params"]] for group in optimizer.param_groups]
+        assert sizes == [[24], [54], [6, 6]]
+
+
 def test_a_state_that_was_kept_goes_on_as_if_nothing_had_happened():
     net = named()
     optimizer = optimizer_of(net, CONFIG)

@@ -129,9 +129,17 @@ def test_cost_is_counted_as_by_hand():
     gated = network(width=width, blocks=blocks, gate=6)
     by_hand_gated = by_hand + blocks * 9 * width * (3 * 6 - 2 * width) / 9 / 1e3
     assert gmac_per_megapixel(gated) == pytest.approx(by_hand_gated, rel=1e-9)
+    separable = network(width=width, blocks=blocks, gate=6, separable=True, kernel=5)
+    by_hand_separable = by_hand + blocks * (width * 3 * 6 + 2 * 6 * 25 - 2 * 9 * width**2) / 9 / 1e3
+    assert gmac_per_megapixel(separable) == pytest.approx(by_hand_separable, rel=1e-9)
     coarse = (2 * 4 * width * 10 + 2 * 2 * 9 * 10**2) / 36 / 1e3
     found = gmac_per_megapixel(network(width=width, blocks=blocks, **COARSE))
     assert found == pytest.approx(by_hand + coarse, rel=1e-9)
+
+
+def test_separable_blocks_have_a_gate():
+    with pytest.raises(ValueError, match="separable is for blocks with a gate"):
+        network(separable=True)
 
 
 @pytest.mark.parametrize("other", [{"bias": True}, {"norm": "batch"}])
