@@ -15,7 +15,7 @@ def grow(network: nn.Module, smaller: nn.Module) -> None:
     """Give network, whose weights are fresh, the weights of smaller: it then gives the same pictures.
 
     Both have the same parameters, of equal shape; or both are packed networks, and network has more channels, more
-    blocks, twice the products in its gates, or an input of noise that smaller lacks. What is new reads what is old, and
+    blocks, twice the products in its gates (but those of separable blocks), or an input of noise that smaller lacks. What is new reads what is old, and
     not yet the other way: a new channel begins with its fresh weights and adds nothing to an old one, and a new block
     adds nothing at all. Only products are doubled by copies, as a gate's mean is over all of them. Of a denoising
     network it is the one that was trained on noise that goes on. mean_of_colours may be new: training has to make up
@@ -30,8 +30,8 @@ def grow(network: nn.Module, smaller: nn.Module) -> None:
         smaller = smaller.noisy
     own, given = network.state_dict(), smaller.state_dict()
     packed = isinstance(network, PackedNet) and isinstance(smaller, PackedNet)
-    doubled = packed and network.gate == 2 * smaller.gate > 0 and len(network.blocks) >= len(smaller.blocks)
-    doubled = doubled and not (network.separable or smaller.separable)
+    dense = packed and not (network.separable or smaller.separable)
+    doubled = dense and network.gate == 2 * smaller.gate > 0 and len(network.blocks) >= len(smaller.blocks)
     if doubled:
         given = _with_products_twice(given, own)
     shapes_fit = all(
