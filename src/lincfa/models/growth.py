@@ -15,11 +15,11 @@ def grow(network: nn.Module, smaller: nn.Module) -> None:
     """Give network, whose weights are fresh, the weights of smaller: it then gives the same pictures.
 
     Both have the same parameters, of equal shape; or both are packed networks, and network has more channels, more
-    blocks, twice the products in its gates (but those of separable blocks), or an input of noise that smaller lacks. What is new reads what is old, and
-    not yet the other way: a new channel begins with its fresh weights and adds nothing to an old one, and a new block
-    adds nothing at all. Only products are doubled by copies, as a gate's mean is over all of them. Of a denoising
-    network it is the one that was trained on noise that goes on. mean_of_colours may be new: training has to make up
-    for the pictures that it changes.
+    blocks, twice the products in its gates (but those of separable blocks), or an input of noise that smaller lacks.
+    What is new reads what is old, and not yet the other way: a new channel begins with its fresh weights and adds
+    nothing to an old one, and a new block adds nothing at all. Only products are doubled by copies, as a gate's mean is
+    over all of them. Of a denoising network it is the one that was trained on noise that goes on. mean_of_colours may
+    be new: training has to make up for the pictures that it changes.
     Source: function-preserving growth, Chen et al. 2016 (Net2Net, arXiv:1511.05641); here new channels are not copies
     of old ones, so nothing has to break a symmetry.
     Raises ValueError where network cannot hold smaller.
