@@ -89,8 +89,8 @@ class PackedNet(nn.Module):
         self.mean_of_pixels, self.mean_of_colours = mean_of_pixels, mean_of_colours
         self.gate, self.separable = gate, separable
         self.multiple = math.lcm(self.cfa.period[0], self.pack * (2 if coarse_blocks else 1))
-        # One cell for each 3x3 convolution (two for a 5x5 one) and for the mean, and a pixel's way to the far side of its
-        # own cell; two cells for each 3x3 convolution on coarse ones, and a cell's way to the far side of its coarse one.
+        # One cell for each 3x3 convolution (two for 5x5) and for the mean, and a pixel's way to the far side of its own
+        # cell; two cells for each 3x3 convolution on coarse ones, and a cell's way to the far side of its coarse one.
         beside = MEAN_CELLS // 2 + 1
         if mean_of_colours:
             beside = math.ceil((LIGHT_REACH + COLOUR_REACH + self.pack - 1) / self.pack)
