@@ -8,7 +8,7 @@ from lincfa.cfa import RGGB, XTRANS, batch_masks, batch_mosaic
 from lincfa.data.torture import torture_scene
 from lincfa.infer import Demosaicer
 from lincfa.models import build, gmac_per_megapixel
-from lincfa.models.packed import Gate
+from lincfa.models.gate import Gate
 
 FAMILIES = {"xtrans": XTRANS, "bayer": RGGB}
 COARSE = {"coarse_blocks": 2, "coarse_width": 10}

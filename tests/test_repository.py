@@ -24,7 +24,7 @@ ORDER = [
     "cfa",
     "color config noise provenance released runtime runfiles recordtext terminal doctables",
     "rawwriter metrics peers losses "
-    "models.kernelgradient models.depthwise models.unet models.packed models.denoising models.srgb models.growth "
+    "models.gate models.gatedkernels models.gated models.unet models.packed models.denoising models.srgb models.growth "
     "models.symmetry models.winograd models",
     "raw",
     "checkpoint data data.augment data.torture_patterns data.torture data.manifest data.health data.sharpness "

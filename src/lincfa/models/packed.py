@@ -9,12 +9,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from lincfa.cfa import RGGB, XTRANS
-from lincfa.models.depthwise import Depthwise
+from lincfa.models.gate import Gate
+from lincfa.models.gated import GatedDepthwise
 from lincfa.models.unet import BatchNorm
 
 PACK = {"xtrans": (XTRANS, 3), "bayer": (RGGB, 2)}
-FLAT = 1e-18
-"""What stands for the magnitude of features that are all 0, as they are where it is flat; its square is above 0."""
 MEAN_CELLS = 3
 """Samples are taken relative to the mean of this many cells squared."""
 LIGHT_REACH, COLOUR_REACH = 2, 3
@@ -171,25 +170,6 @@ class PackedNet(nn.Module):
         return (mean + deviation) ** self.coding - mean**self.coding
 
 
-class Gate(nn.Module):
-    """[B, 2C, H, W] -> [B, C, H, W]: the first half of the channels times the second, over the mean magnitude of all at
-    their place. So it is homogeneous, as a ReLU is, and continuous. With it a block weighs one reading of its
-    neighbourhood by another, as directional demosaicers weigh colours by gradients.
-
-    Source: products instead of activations, Chen et al. 2022 (NAFNet, arXiv:2204.04676); the division is for exposure.
-    """
-
-    def __init__(self, products: int):
-        super().__init__()
-        self.products = products
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        values, gates = features.split(self.products, 1)
-        least = max(FLAT, torch.finfo(features.dtype).tiny)
-        size = features.abs().sum(1, keepdim=True) / (2 * self.products)  # of mean the gradient takes twice as long
-        return values * (gates * size.clamp_min(least).reciprocal())
-
-
 class Residual(nn.Sequential):
     """Layers, and what went into them added to what comes out."""
 
@@ -223,11 +203,11 @@ def _block(width: int, bias: bool, norm: str, kernel: int = 3, gate: int = 0) ->
 
 
 def _separable_block(width: int, kernel: int, gate: int) -> Residual:
-    own = Depthwise(2 * gate, kernel)
+    own = GatedDepthwise(gate, kernel)
     with torch.no_grad():  # it begins near to letting its channel through
         own.weight *= 0.3
         own.weight[:, :, kernel // 2, kernel // 2] += 1
-    return Residual(_conv(width, 2 * gate, False, 1), own, Gate(gate), _conv(gate, width, False, 1))
+    return Residual(_conv(width, 2 * gate, False, 1), own, _conv(gate, width, False, 1))
 
 
 def _through(blocks: nn.ModuleList, features: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from lincfa.models.packed import FLAT, Gate, Residual
+from lincfa.models.gate import Gate, least_size
+from lincfa.models.packed import Residual
 
 OUT, IN = 4, 6
 """Sides of a tile: of outputs, and of the inputs that they are made of."""
@@ -43,7 +44,7 @@ WRITE, ADD, GATE = range(3)
 _compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
 _inlined = numba.njit(inline="always")
 _2, _4, _5, _8 = (np.float32(n) for n in (2, 4, 5, 8))
-_LEAST = max(FLAT, torch.finfo(torch.float32).tiny)
+_LEAST = least_size(torch.float32)
 
 
 def with_winograd(network: nn.Module) -> nn.Module:
