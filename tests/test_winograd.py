@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from lincfa.cfa import XTRANS
 from lincfa.infer import Demosaicer
 from lincfa.models import build
+from lincfa.models.cpu import for_cpu
 from lincfa.models.packed import PackedNet
-from lincfa.models.winograd import MOST_CHANNELS, Convolution, GatedBlock, with_winograd
+from lincfa.models.winograd import MOST_CHANNELS, Convolution, GatedBlock
 
 ROUNDING = 2e-5
 """Of the largest value: the transforms add values of up to 8 times the outputs' in float32 (7 to 8 digits)."""
@@ -64,7 +65,7 @@ def test_a_network_gives_the_same_pictures_and_stays_what_it_was(kind):
     before = copy.deepcopy(network)
     mosaic, masks = torch.rand(1, 1, 48, 60), torch.from_numpy(network.cfa.masks(48, 60))[None]
     wanted = network(mosaic, masks)
-    fast = with_winograd(network)
+    fast = for_cpu(network)
     close(fast(mosaic, masks), wanted)
     assert any(isinstance(part, Convolution | GatedBlock) for part in fast.modules())
     assert str(network) == str(before)
@@ -87,7 +88,7 @@ def test_a_network_gives_the_same_pictures_and_stays_what_it_was(kind):
 )
 def test_other_convolutions_are_left_as_they_are(part):
     network = nn.Sequential(part)
-    assert with_winograd(network) is network
+    assert for_cpu(network) is network
 
 
 @torch.no_grad()

@@ -59,9 +59,9 @@ class Demosaicer:
         self.device = torch.device(device)
         self.precision = pick_precision(precision, self.device, network)
         if self.device.type == "cpu" and self.precision == "fp32":
-            from lincfa.models.winograd import with_winograd  # not above: its compiler takes a second to load
+            from lincfa.models.cpu import for_cpu  # not above: its compiler takes a second to load
 
-            self.network = with_winograd(self.network)
+            self.network = for_cpu(self.network)
         self.keep_samples = keep_samples
         self.tile_px = tile_px or self._tile_that_fits()
 

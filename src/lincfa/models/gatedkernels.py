@@ -1,4 +1,4 @@
-"""The compiled parts of `lincfa.models.gated`: kernels of 5 x 5 of each channel, and the gate after them.
+"""The compiled parts of separable blocks: kernels of 5 x 5 of each channel, the gate after them, and whole blocks.
 
 They are compiled for a number of channels at a time, which the compiler has to know to be fast. All arrays are float32
 and contiguous, with channels last. A row is flat: [W C], one cell's channels after another's.
@@ -17,6 +17,8 @@ from lincfa.models.gate import least_size
 
 KERNEL = 5
 REACH = KERNEL // 2
+STRIP = 64
+"""Cells side by side, a multiple of 4, whose five rows still are in the cache."""
 LEAST = np.float32(least_size(torch.float32))
 
 _compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
@@ -24,17 +26,42 @@ _inlined = numba.njit(inline="always")
 
 
 @functools.cache
-def gated_row(products: int) -> Callable:
-    """(r0, r1, r2, r3, r4, weight, sums, to): of five rows with REACH more cells at both ends, [(W + 4) 2C] each, and
-    weight [25 2C], the row between: sums [W 2C], and what the gate makes of them, to [W C]. products: C."""
+def block_rows(width: int, products: int) -> Callable:
+    """(image, first, own, last, out, start, stop): rows from start to stop of a separable block's output. image, out:
+    [H, W C]; first [C 2P], own [25 2P] and last [P C]: its convolutions, inputs before outputs. width: C, products: P,
+    both multiples of 4.
+
+    Strips of rows are computed from the top down, so that what is between the convolutions stays in the cache.
+    """
     channels = 2 * products
 
     @_compiled
-    def row(r0, r1, r2, r3, r4, weight, sums, to):
-        _convolve(r0, r1, r2, r3, r4, weight, channels, sums)
-        _gate(sums, channels, to)
+    def rows(image, first, own, last, out, start, stop):
+        height, length = image.shape
+        taken = np.empty((STRIP + 2 * REACH) * width, np.float32)
+        mixed = np.empty((KERNEL, (STRIP + 2 * REACH) * channels), np.float32)
+        sums, gated = np.empty(STRIP * channels, np.float32), np.empty(STRIP * products, np.float32)
+        change = np.empty(STRIP * width, np.float32)
+        for left in range(0, length, STRIP * width):
+            near, far = max(0, left - REACH * width), min(length, left + (STRIP + REACH) * width)
+            right = min(length, left + STRIP * width)
+            at = near - (left - REACH * width)
+            for y in range(start - REACH, stop + REACH):
+                taken[:] = 0
+                if 0 <= y < height:
+                    taken[at : at + far - near] = image[y, near:far]
+                _multiply(taken, width, first, channels, mixed[y % KERNEL])
+                m = y - REACH
+                if m >= start:
+                    r0, r1, r2 = mixed[(m - 2) % KERNEL], mixed[(m - 1) % KERNEL], mixed[m % KERNEL]
+                    r3, r4 = mixed[(m + 1) % KERNEL], mixed[(m + 2) % KERNEL]
+                    _convolve(r0, r1, r2, r3, r4, own, channels, sums)
+                    _gate(sums, channels, gated)
+                    _multiply(gated, products, last, width, change)
+                    for c in range(right - left):
+                        out[m, left + c] = image[m, left + c] + change[c]
 
-    return row
+    return rows
 
 
 @functools.cache
@@ -92,6 +119,29 @@ def _pad(image, channels, padded):
     start = REACH * channels
     for y in range(image.shape[0]):
         padded[y + REACH, start : start + image.shape[1]] = image[y]
+
+
+@_inlined
+def _multiply(cells, inputs, weight, outputs, to):
+    """cells [W inputs], weight [inputs outputs] -> to [W outputs]; W and inputs are multiples of 4."""
+    for x in range(0, len(to) // outputs, 4):
+        i, o = cells[x * inputs : (x + 4) * inputs], to[x * outputs : (x + 4) * outputs]
+        o[:] = 0
+        for k in range(0, inputs, 4):
+            a0, a1, a2, a3 = i[k], i[k + 1], i[k + 2], i[k + 3]
+            j = k + inputs
+            b0, b1, b2, b3 = i[j], i[j + 1], i[j + 2], i[j + 3]
+            j += inputs
+            c0, c1, c2, c3 = i[j], i[j + 1], i[j + 2], i[j + 3]
+            j += inputs
+            d0, d1, d2, d3 = i[j], i[j + 1], i[j + 2], i[j + 3]
+            w = weight[k * outputs : (k + 4) * outputs]
+            for n in range(outputs):
+                w0, w1, w2, w3 = w[n], w[outputs + n], w[2 * outputs + n], w[3 * outputs + n]
+                o[n] += a0 * w0 + a1 * w1 + a2 * w2 + a3 * w3
+                o[outputs + n] += b0 * w0 + b1 * w1 + b2 * w2 + b3 * w3
+                o[2 * outputs + n] += c0 * w0 + c1 * w1 + c2 * w2 + c3 * w3
+                o[3 * outputs + n] += d0 * w0 + d1 * w1 + d2 * w2 + d3 * w3
 
 
 @_inlined

@@ -8,13 +8,8 @@ Source: Lavin and Gray 2016, arXiv:1509.09308.
 
 from __future__ import annotations
 
-import copy
-import functools
-import itertools
 import math
-import os
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numba
 import numpy as np
@@ -23,6 +18,7 @@ from torch import nn
 
 from lincfa.models.gate import Gate, least_size
 from lincfa.models.packed import Residual
+from lincfa.models.threads import in_bands
 
 OUT, IN = 4, 6
 """Sides of a tile: of outputs, and of the inputs that they are made of."""
@@ -47,28 +43,11 @@ _2, _4, _5, _8 = (np.float32(n) for n in (2, 4, 5, 8))
 _LEAST = least_size(torch.float32)
 
 
-def with_winograd(network: nn.Module) -> nn.Module:
-    """A copy that gives the same pictures in less time, for inference on the CPU in float32: with the convolutions of
-    3 x 3 that have no bias and up to MOST_CHANNELS, and packed networks' blocks with gates, replaced. A network without
-    such convolutions is given back as it is."""
-    if not any(_fits(part) for part in network.modules()):
-        return network
-    fast = copy.deepcopy(network)
-    _replace_parts(fast)
-    return fast
+def is_gated_block(part: nn.Module) -> bool:
+    return isinstance(part, Residual) and isinstance(part[1], Gate) and fits(part[0]) and fits(part[2])
 
 
-def _replace_parts(module: nn.Module) -> None:
-    for name, part in module.named_children():
-        if isinstance(part, Residual) and isinstance(part[1], Gate) and _fits(part[0]) and _fits(part[2]):
-            setattr(module, name, GatedBlock(part))
-        elif _fits(part):
-            setattr(module, name, Convolution(part))
-        else:
-            _replace_parts(part)
-
-
-def _fits(part: nn.Module) -> bool:
+def fits(part: nn.Module) -> bool:
     return (
         isinstance(part, nn.Conv2d)
         and (part.kernel_size, part.stride, part.padding, part.dilation) == ((3, 3), (1, 1), (1, 1), (1, 1))
@@ -117,24 +96,8 @@ def convolve(features: torch.Tensor, kernel: torch.Tensor, out: torch.Tensor, fi
     """features: [B, C, H, W]; out: [B, O, H, W], or half of O with GATE, channels last. kernel: of `transformed`."""
     features = features.contiguous(memory_format=torch.channels_last)
     tiles = math.prod(-(-side // OUT) for side in features.shape[2:])
-    threads = min(torch.get_num_threads(), tiles)
-    pool = _pool(os.getpid(), threads)
-    edges = [tiles * n // threads for n in range(threads + 1)]
     for image, to in zip(features, out, strict=True):
-        jobs = [pool.submit(_band, image, kernel, to, finish, *band) for band in itertools.pairwise(edges)]
-        for job in jobs:
-            job.result()
-
-
-@functools.lru_cache(maxsize=2)
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Threads that use one thread of torch's each. process: whose they are, as a fork has none of its parent's."""
-    pool = ThreadPoolExecutor(threads, "winograd", initializer=torch.set_num_threads, initargs=(1,))
-    all_there = threading.Barrier(threads)
-    for waiting in [pool.submit(all_there.wait) for _ in range(threads)]:
-        waiting.result()
-    torch.set_num_threads(torch.get_num_threads())  # else threads that begin later would have one as well
-    return pool
+        in_bands(tiles, partial(_band, image, kernel, to, finish))
 
 
 @torch.inference_mode()

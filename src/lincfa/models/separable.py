@@ -1,0 +1,42 @@
+"""Separable blocks of a trained network, compiled, for inference on the CPU."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from lincfa.models.gated import GatedDepthwise, by_place
+from lincfa.models.gatedkernels import KERNEL, block_rows
+from lincfa.models.packed import Residual
+from lincfa.models.threads import in_bands
+
+
+def fits(part: nn.Module) -> bool:
+    if not (isinstance(part, Residual) and isinstance(part[1], GatedDepthwise)):
+        return False
+    first, own, last = part
+    return own.kernel_size == (KERNEL, KERNEL) and first.in_channels % 4 == last.in_channels % 4 == 0
+
+
+class SeparableBlock(nn.Module):
+    """As a packed network's separable block with kernels of 5 x 5, of channels in fours: [B, C, H, W] -> [B, C, H, W],
+    float32, channels last."""
+
+    def __init__(self, block: Residual):
+        super().__init__()
+        first, own, last = (part.weight.detach() for part in block)
+        self.width, self.products = first.shape[1], last.shape[1]
+        self.register_buffer("first", first[:, :, 0, 0].T.flatten())
+        self.register_buffer("own", by_place(own))
+        self.register_buffer("last", last[:, :, 0, 0].T.flatten())
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        images = features.permute(0, 2, 3, 1).contiguous()
+        out = torch.empty_like(images)
+        rows = block_rows(self.width, self.products)
+        weights = [weight.numpy() for weight in (self.first, self.own, self.last)]
+        for image, to in zip(images.flatten(2).numpy(), out.flatten(2).numpy(), strict=True):
+            in_bands(len(image), partial(rows, image, *weights, to))
+        return out.permute(0, 3, 1, 2)
