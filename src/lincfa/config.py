@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 
@@ -20,7 +21,7 @@ def to_dict(config) -> dict:
 
 def from_dict(cls, data: dict, key: str = ""):
     """A dataclass from nested plain data; what is left out keeps its default. Raises ConfigError."""
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     unknown = sorted(set(data) - set(hints))
     if unknown:
         raise ConfigError(f"unknown setting {key}{unknown[0]}; there are: {', '.join(key + k for k in hints)}")
@@ -49,6 +50,9 @@ def override(config, assignments: list[str]):
         except yaml.YAMLError as error:
             raise ConfigError(f"{path} is no YAML: {text!r}") from error
     return from_dict(type(config), data)
+
+
+_hints = functools.cache(typing.get_type_hints)
 
 
 def difference(before: dict, after: dict) -> dict[str, tuple]:

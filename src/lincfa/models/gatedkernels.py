@@ -66,8 +66,8 @@ def block_rows(width: int, products: int) -> Callable:
 
 @functools.cache
 def forward(products: int) -> Callable:
-    """(features, weight, sums, to): features, sums [N, H, W, 2C], to [N, H, W, C]; as `gated_row`, zero beyond the
-    edges."""
+    """(features, weight, sums, to): features, sums [N, H, W, 2C], to [N, H, W, C]: each channel through its
+    kernel, as if all were zero beyond the edges, and what the gate makes of them."""
     channels = 2 * products
 
     @_compiled
