@@ -53,9 +53,7 @@ def block_rows(width: int, products: int) -> Callable:
                 _multiply(taken, width, first, channels, mixed[y % KERNEL])
                 m = y - REACH
                 if m >= start:
-                    r0, r1, r2 = mixed[(m - 2) % KERNEL], mixed[(m - 1) % KERNEL], mixed[m % KERNEL]
-                    r3, r4 = mixed[(m + 1) % KERNEL], mixed[(m + 2) % KERNEL]
-                    _convolve(r0, r1, r2, r3, r4, own, channels, sums)
+                    _convolve(mixed, m - REACH, own, channels, sums)
                     _gate(sums, channels, gated)
                     _multiply(gated, products, last, width, change)
                     for c in range(right - left):
@@ -78,8 +76,7 @@ def forward(products: int) -> Callable:
             _pad(features[n].reshape(height, width * channels), channels, padded)
             own, through = sums[n].reshape(height, width * channels), to[n].reshape(height, width * products)
             for y in range(height):
-                r0, r1, r2, r3, r4 = padded[y], padded[y + 1], padded[y + 2], padded[y + 3], padded[y + 4]
-                _convolve(r0, r1, r2, r3, r4, weight, channels, own[y])
+                _convolve(padded, y, weight, channels, own[y])
                 _gate(own[y], channels, through[y])
 
     return images
@@ -105,11 +102,10 @@ def backward(products: int) -> Callable:
             for y in range(height):
                 _gate_gradient(own[y], channels, of_products[y], of_sums[y + REACH][inside])
             for y in range(height):
-                r0, r1, r2, r3, r4 = of_sums[y], of_sums[y + 1], of_sums[y + 2], of_sums[y + 3], of_sums[y + 4]
-                _convolve(r0, r1, r2, r3, r4, turned, channels, of_own[y])
+                _convolve(of_sums, y, turned, channels, of_own[y])
                 for dy in range(KERNEL):
                     line = of_weight[dy * KERNEL * channels : (dy + 1) * KERNEL * channels]
-                    _add_products(padded[y + dy], r2[inside], channels, line)
+                    _add_products(padded[y + dy], of_sums[y + REACH][inside], channels, line)
 
     return images
 
@@ -145,18 +141,32 @@ def _multiply(cells, inputs, weight, outputs, to):
 
 
 @_inlined
-def _convolve(r0, r1, r2, r3, r4, weight, channels, to):
-    for x in range(len(to) // channels):
-        span = slice(x * channels, (x + KERNEL) * channels)
-        b0, b1, b2, b3, b4 = r0[span], r1[span], r2[span], r3[span], r4[span]
-        sums = to[x * channels : (x + 1) * channels]
-        for c in range(channels):
-            total = np.float32(0)
-            for k in range(KERNEL):
-                i = k * channels + c
-                total += weight[i] * b0[i] + weight[5 * channels + i] * b1[i] + weight[10 * channels + i] * b2[i]
-                total += weight[15 * channels + i] * b3[i] + weight[20 * channels + i] * b4[i]
-            sums[c] = total
+def _convolve(rows, first, weight, channels, to):
+    """rows: [5 or more, (W + 4) 2C], of which five are used, from `first` on and after the last the first again; to:
+    [W 2C], W from 4. Four cells at a time, the last ones a second time where W is no multiple."""
+    width, line = len(to) // channels, KERNEL * channels
+    for start in range(0, width, 4):
+        x = min(start, width - 4)
+        o = to[x * channels : (x + 4) * channels]
+        o[:] = 0
+        for j in range(KERNEL):
+            cells = rows[(first + j) % len(rows)][x * channels : (x + 8) * channels]
+            _add_four(cells, weight[j * line : (j + 1) * line], channels, o)
+
+
+@_inlined
+def _add_four(cells, weight, channels, to):
+    """One row of the kernel: cells [8 2C], weight [5 2C]; to [4 2C], to which is added."""
+    for c in range(channels):
+        i0, i1, i2, i3 = cells[c], cells[channels + c], cells[2 * channels + c], cells[3 * channels + c]
+        i4, i5 = cells[4 * channels + c], cells[5 * channels + c]
+        i6, i7 = cells[6 * channels + c], cells[7 * channels + c]
+        w0, w1, w2 = weight[c], weight[channels + c], weight[2 * channels + c]
+        w3, w4 = weight[3 * channels + c], weight[4 * channels + c]
+        to[c] += w0 * i0 + w1 * i1 + w2 * i2 + w3 * i3 + w4 * i4
+        to[channels + c] += w0 * i1 + w1 * i2 + w2 * i3 + w3 * i4 + w4 * i5
+        to[2 * channels + c] += w0 * i2 + w1 * i3 + w2 * i4 + w3 * i5 + w4 * i6
+        to[3 * channels + c] += w0 * i3 + w1 * i4 + w2 * i5 + w3 * i6 + w4 * i7
 
 
 @_inlined
