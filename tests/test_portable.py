@@ -40,6 +40,7 @@ MODELS = {
     "bayer": PACKED | {"family": "bayer", "mean_of_pixels": True},
     "colours": PACKED | {"family": "bayer", "mean_of_colours": True},
     "gated": PACKED | {"family": "xtrans", "coding": 0.5, "gate": 4},
+    "separable": PACKED | {"family": "bayer", "coding": 0.5, "gate": 4, "separable": True, "kernel": 5},
     "noise": PACKED | {"family": "xtrans", "coding": 0.5, "noise": True},
     "denoising": PACKED | {"name": "denoising", "family": "xtrans", "coding": 0.5},
     "any-phase": {"name": "unet", "width": 2},
@@ -102,6 +103,7 @@ def rms(values):
     [
         ("xtrans", XTRANS.shift(1, 4)),
         ("gated", XTRANS.shift(1, 4)),
+        ("separable", RGGB.shift(0, 1)),
         ("noise", XTRANS),
         ("denoising", XTRANS),
         ("bayer", RGGB.shift(1, 0)),
@@ -192,7 +194,7 @@ def test_half_floats_are_close_and_half_the_size(weights_file, kind):
     assert metadata(half) == metadata(whole) | {"precision": "fp16"}
 
 
-@pytest.mark.parametrize("kind", ["xtrans", "gated"])
+@pytest.mark.parametrize("kind", ["xtrans", "gated", "separable"])
 @pytest.mark.parametrize("level", [1e-9, 1e6])
 def test_half_floats_leave_grey_beyond_their_range_as_it_is(weights_file, level, kind):
     """1e-9 is 0 in half floats, and 1e6 infinite: samples and local means do not pass through them."""
@@ -201,7 +203,7 @@ def test_half_floats_leave_grey_beyond_their_range_as_it_is(weights_file, level,
     np.testing.assert_allclose(rgb.numpy(), level, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["xtrans", "gated", "bayer", "noise", "denoising", "any-phase"])
+@pytest.mark.parametrize("kind", ["xtrans", "gated", "separable", "bayer", "noise", "denoising", "any-phase"])
 def test_integers_are_for_the_inner_convolutions_before_no_gate_and_come_close(weights_file, kind, tmp_path):
     whole = graph_of(weights_file, kind)
     inputs = calibration_inputs(write_photographs(tmp_path), whole)
@@ -211,7 +213,7 @@ def test_integers_are_for_the_inner_convolutions_before_no_gate_and_come_close(w
     assert seen[-1] == (6, 6)
     convolutions = [n for n in whole.graph.node if n.op_type == "Conv"]
     quantised = [t for t in integers.graph.initializer if t.data_type == TensorProto.INT8 and len(t.dims) == 4]
-    outer = {"xtrans": 3, "gated": 5, "bayer": 3, "noise": 4, "denoising": 7, "any-phase": 2}[kind]
+    outer = {"xtrans": 3, "gated": 5, "separable": 7, "bayer": 3, "noise": 4, "denoising": 7, "any-phase": 2}[kind]
     assert len(quantised) == len(convolutions) - outer
     for number in (0, 1):  # the second with noise, where the network is told of it
         told = {name: torch.from_numpy(value) for name, value in inputs[number].items()}

@@ -13,27 +13,24 @@ def for_cpu(network: nn.Module) -> nn.Module:
     """A copy that gives the same pictures, but for rounding, in less time, for inference on the CPU in float32: with
     the convolutions that `lincfa.models.winograd` has and packed networks' blocks with gates replaced. A network
     without such is given back as it is."""
+    if not any(_replacement(part) for part in network.modules()):
+        return network
     fast = copy.deepcopy(network)
-    return fast if _replace_parts(fast) else network
+    _replace_parts(fast)
+    return fast
 
 
-def _replace_parts(module: nn.Module) -> int:
-    """How many of its parts are replaced."""
-    count = 0
+def _replace_parts(module: nn.Module) -> None:
     for name, part in module.named_children():
-        for fits, replacement in REPLACEMENTS:
-            if fits(part):
-                setattr(module, name, replacement(part))
-                count += 1
-                break
+        if replacement := _replacement(part):
+            setattr(module, name, replacement(part))
         else:
-            count += _replace_parts(part)
-    return count
+            _replace_parts(part)
 
 
-REPLACEMENTS = (
-    (separable.fits, separable.SeparableBlock),
-    (winograd.is_gated_block, winograd.GatedBlock),
-    (winograd.fits, winograd.Convolution),
-)
-"""What a part is, and what stands for it: the first that fits."""
+def _replacement(part: nn.Module) -> type[nn.Module] | None:
+    if separable.fits(part):
+        return separable.SeparableBlock
+    if winograd.is_gated_block(part):
+        return winograd.GatedBlock
+    return winograd.Convolution if winograd.fits(part) else None

@@ -177,10 +177,12 @@ def _with_precision(converted: onnx.ModelProto, original: onnx.ModelProto, preci
 
 
 def _inner_convolutions(model: onnx.ModelProto) -> list[str]:
-    """The names of the convolutions that have others before and after them, and no gate right after: it divides what it
-    is given by its size there, so that where it is flat a fixed step would be all that is left (docs/export.md)."""
+    """The names of the convolutions that have others before and after them, and no gate right after, nor after the next
+    one: it divides what it is given by its size there, so that where it is flat a fixed step would be all that is left
+    (docs/export.md)."""
     _, values = _inner(model)
     gated = {name for node in model.graph.node if node.op_type == "Split" for name in node.input}
+    gated |= {node.input[0] for node in model.graph.node if node.op_type == "Conv" and node.output[0] in gated}
     before_others, names = set(), []
     for node in reversed(model.graph.node):
         followed = not before_others.isdisjoint(node.output)
