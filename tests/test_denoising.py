@@ -9,10 +9,12 @@ from lincfa.release import convert
 
 PARTS = {"family": "xtrans", "width": 6, "blocks": 1, "coding": 0.5}
 
+OTHER = PARTS | {"width": 8, "blocks": 2, "gate": 4, "separable": True, "kernel": 5}
 
-def network():
+
+def network(noisy=None):
     torch.manual_seed(2)
-    made = build("denoising", **PARTS)
+    made = build("denoising", **PARTS, noisy=noisy)
     torch.nn.init.normal_(made.noisy.noise.weight)
     return made.eval()
 
@@ -46,15 +48,27 @@ def test_between_them_the_picture_is_between_theirs_in_the_share_of_the_deviatio
     torch.testing.assert_close(made(*given, shot), wanted, atol=1e-5, rtol=1e-4)
 
 
+def test_what_reaches_a_pixel_is_what_reaches_it_in_either_network():
+    made = network(OTHER)
+    assert made.margin == made.noisy.margin > made.clean.margin
+
+
+def test_two_cfas_are_refused():
+    with pytest.raises(ValueError, match="one CFA"):
+        network(PARTS | {"family": "bayer"})
+
+
 def test_a_batch_of_two_noises_is_refused():
     with pytest.raises(ValueError, match="one noise"):
         network()(*inputs(2), torch.cat([of_deviation(0.5), of_deviation(0.6)]))
 
 
-def test_a_release_joins_the_two(tmp_path):
-    made = network()
+@pytest.mark.parametrize("noisy", [None, OTHER], ids=["one shape", "two shapes"])
+def test_a_release_joins_the_two(tmp_path, noisy):
+    made = network(noisy)
     for name, part in (("clean", made.clean), ("noisy", made.noisy)):
-        model = {"name": "packed", **PARTS} | ({"noise": True} if name == "noisy" else {})
+        arguments = PARTS if name == "clean" else (noisy or PARTS) | {"noise": True}
+        model = {"name": "packed", **arguments}
         save_weights(tmp_path / f"{name}.pt", model, part.state_dict(), "xtrans", {"name": name})
     joined = load_weights(convert(tmp_path / "noisy.pt", tmp_path / "both", str(tmp_path / "clean.pt"))).network
     given, noise = inputs(), of_deviation(0.4)

@@ -38,8 +38,8 @@ class Demosaicer:
     would: there is nothing to blend at its edges.
     precision: of the convolutions: 'fp32', 'bf16' (half the time on processors that have it), 'fp16' (for GPUs;
     overflows where a dark frame has very bright spots), or 'auto': bf16 where the device computes with it and the
-    network says that it does not mind (`tolerates_bf16`), else fp32, with Winograd's convolutions on the CPU
-    (lincfa.models.winograd). What the network adds in front of and after its convolutions is float32 always.
+    network says that it does not mind (`tolerates_bf16`), else fp32, with compiled convolutions on the CPU
+    (lincfa.models.cpu). What the network adds in front of and after its convolutions is float32 always.
     keep_samples: the output has the mosaic's own values at its photosites; otherwise all three colours are estimated.
 
     Memory is the mosaic's, the output's and a tile's. Calls from several threads do not disturb each other.

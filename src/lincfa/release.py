@@ -45,7 +45,7 @@ def convert(weights: Path, folder: Path, clean: str | None = None) -> Path:
 
     The model is called like the folder. What else lies there is of the old weights until it is made anew.
     clean: a model whose pictures it is to give where there is no noise (see lincfa.models.denoising); the checkpoint's
-    network was trained on noise from there.
+    network was trained on noise.
     Raises CheckpointError, OSError, and ValueError where the two do not belong together.
     """
     loaded, path = load_weights(weights), folder / RELEASED
@@ -59,10 +59,13 @@ def convert(weights: Path, folder: Path, clean: str | None = None) -> Path:
 
 
 def _denoising(noisy: Weights, clean: Weights) -> tuple[dict, nn.Module]:
-    arguments = {key: value for key, value in noisy.model.items() if key != "noise"}
-    if arguments != clean.model or not noisy.network.takes_noise:
+    arguments = {key: value for key, value in noisy.model.items() if key not in ("name", "noise")}
+    told = (noisy.network.takes_noise, clean.network.takes_noise)
+    if (noisy.model["name"], clean.model["name"], *told) != ("packed", "packed", True, False):
         raise ValueError(f"the networks do not belong together: {noisy.model} and {clean.model}")
-    model = arguments | {"name": "denoising"}
+    model = clean.model | {"name": "denoising"}
+    if clean.model != arguments | {"name": "packed"}:
+        model["noisy"] = arguments
     network = build(**model)
     network.clean.load_state_dict(clean.network.state_dict())
     network.noisy.load_state_dict(noisy.network.state_dict())

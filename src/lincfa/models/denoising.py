@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
@@ -14,22 +16,26 @@ FULL_DEVIATION = 0.005
 
 
 class DenoisingNet(nn.Module):
-    """A picture between those of `clean` and of `noisy`, which was trained on noise from where clean was.
+    """A picture between those of `clean` and of `noisy`, which was trained on noise.
 
     Told of no noise it gives clean's picture, bit for bit; the more noise, the nearer to noisy's, linearly in the
     noise's deviation, until FULL_DEVIATION. At both ends it costs one network, between them two; an ONNX graph, which
     cannot choose, always costs two.
 
-    Arguments: those of PackedNet, less noise. A batch has one noise: raises ValueError for another.
+    Arguments: those of PackedNet, less noise; noisy: the same for the network of that name where it has another shape.
+    Raises ValueError for two of different CFAs, and for a batch of several noises.
     """
 
     tolerates_bf16 = True
     takes_noise = True
 
-    def __init__(self, **kwargs):
+    def __init__(self, noisy: dict | None = None, **kwargs):
         super().__init__()
-        self.clean, self.noisy = PackedNet(**kwargs), PackedNet(**kwargs, noise=True)
-        self.cfa, self.multiple, self.margin = self.clean.cfa, self.clean.multiple, self.clean.margin
+        self.clean, self.noisy = PackedNet(**kwargs), PackedNet(**noisy or kwargs, noise=True)
+        if self.clean.cfa != self.noisy.cfa:
+            raise ValueError("the two networks are for one CFA")
+        self.cfa, self.multiple = self.clean.cfa, math.lcm(self.clean.multiple, self.noisy.multiple)
+        self.margin = max(self.clean.margin, self.noisy.margin)
 
     def forward(self, mosaic: torch.Tensor, masks: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
         if noise is None:
