@@ -1,4 +1,4 @@
-"""The noisy half of xtrans-s-denoise of separable blocks, within 45 GMAC per megapixel (43.9), from scratch.
+"""The noisy half of xtrans-s-denoise of separable blocks, within 45 GMAC per megapixel (43.6), from scratch.
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/train/experiments/train_denoise_separable.py --data data/photographs
