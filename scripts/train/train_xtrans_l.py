@@ -6,7 +6,7 @@
 
 It goes on from the released weights of before, which came from four trainings (docs/EXPERIMENTS.md): two in batches of
 16 at 8e-4 with data.hard_fraction=0.25 data.coloured_fraction=0, v5.22 (model.blocks=5 start_from=xtrans-s
-images=128000) and v5.25, with two blocks more (lincfa.models.growth; images=112000), v5.29 (images=48000) and v5.30. All
+images=128000) and v5.25, with two blocks more (lincfa.models.growth; images=112000), v5.29 (images=48000), v5.30. All
 kernels are alike in all quarter turns (lincfa.models.symmetry). A patch costs five times xtrans-s's: an hour and three
 quarters of one CPU core without bfloat16. The same command again continues. Results: models/xtrans-l/README.md, v5.33.
 """

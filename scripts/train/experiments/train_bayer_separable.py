@@ -1,11 +1,11 @@
-"""bayer-s of separable blocks, within 35 GMAC per megapixel (34.5), from scratch: v5.31, which is not released.
+"""bayer-s of separable blocks, within 35 GMAC per megapixel (34.5), from scratch: v5.31.
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/experiments/train_bayer_separable.py
 
-An hour and a quarter of one CPU core without bfloat16; the same command again continues. Its blocks learn more at equal
-cost than those of the released bayer-s, and take longer on the CPU. Results: docs/EXPERIMENTS.md, v5.31 and v6.30.
+An hour of one CPU core without bfloat16; the same command again continues. The released bayer-s went on from its weights
+(scripts/train/train_bayer_s.py). Results: docs/EXPERIMENTS.md, v5.31 and v6.30.
 """
 
 import sys
