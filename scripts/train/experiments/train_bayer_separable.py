@@ -4,7 +4,7 @@
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/experiments/train_bayer_separable.py
 
-An hour of one CPU core without bfloat16; the same command again continues. The released bayer-s went on from its weights
+An hour of a CPU core without bfloat16; the same command again continues. The released bayer-s went on from its weights
 (scripts/train/train_bayer_s.py). Results: docs/EXPERIMENTS.md, v5.31 and v6.30.
 """
 
