@@ -8,7 +8,7 @@ from lincfa.models.gated import GatedDepthwise
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels last"])
-@pytest.mark.parametrize(("products", "kernel"), [(3, 3), (9, 5), (16, 5)])
+@pytest.mark.parametrize(("products", "kernel"), [(3, 3), (5, 5)])
 @pytest.mark.parametrize("size", [(7, 10), (1, 2), (5, 16)], ids=str)
 def test_pictures_and_gradients_are_torchs(products, kernel, size, layout):
     torch.manual_seed(0)
@@ -29,8 +29,8 @@ def test_pictures_and_gradients_are_torchs(products, kernel, size, layout):
 
 
 def test_what_is_nothing_everywhere_stays_nothing_and_its_gradients_are_finite():
-    layer = GatedDepthwise(4, 5)
-    features = torch.zeros(1, 8, 6, 6, requires_grad=True)
+    layer = GatedDepthwise(5, 5)
+    features = torch.zeros(1, 10, 6, 6, requires_grad=True)
     out = layer(features)
     assert not out.any()
     out.sum().backward()

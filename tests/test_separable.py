@@ -30,8 +30,8 @@ def close(given, wanted):
 @torch.no_grad()
 def test_a_block_is_the_one_that_it_stands_for(size, memory):
     """Of widths below, at and above its strips', by one thread and by several."""
-    own = block(12, 8)
-    features = torch.randn(2, 12, *size).contiguous(memory_format=memory)
+    own = block(16, 8)
+    features = torch.randn(2, 16, *size).contiguous(memory_format=memory)
     before = features.clone()
     wanted = copy.deepcopy(own).double()(features.double())
     threads = torch.get_num_threads()
@@ -47,8 +47,8 @@ def test_a_block_is_the_one_that_it_stands_for(size, memory):
 @torch.no_grad()
 def test_nothing_stays_nothing_and_powers_of_two_pass_through_exactly():
     """Exposure and grey depend on it: what is flat reaches the blocks as zeros."""
-    own = SeparableBlock(block(12, 8))
-    features = torch.randn(1, 12, 20, 20)
+    own = SeparableBlock(block(16, 8))
+    features = torch.randn(1, 16, 20, 20)
     assert not own(torch.zeros_like(features)).any()
     assert torch.equal(own(features * 2.0**-12), own(features) * 2.0**-12)
 
