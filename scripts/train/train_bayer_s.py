@@ -5,8 +5,9 @@
     python scripts/train/experiments/train_bayer_separable.py --data data/photographs
     python scripts/train/train_bayer_s.py --data data/photographs
 
-The last one goes on from the one before (v5.31, from scratch): an hour and a half of one CPU core without bfloat16; the
-same command again continues. Its blocks are separable (lincfa.models.packed). Results: models/bayer-s/README.md, v5.32.
+The last one goes on from the one before (v5.31, from scratch): an hour and three quarters of one CPU core without
+bfloat16; the same command again continues. Its blocks are separable (lincfa.models.packed). Results:
+models/bayer-s/README.md, v5.32.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """The compiled parts of separable blocks: kernels of 5 x 5 of each channel, the gate after them, and whole blocks.
 
-They are compiled for a number of channels at a time, which the compiler has to know to be fast. All arrays are float32
+They are compiled for each number of channels, which the compiler has to know to be fast. All arrays are float32
 and contiguous, with channels last. A row is flat: [W C], one cell's channels after another's.
 """
 
