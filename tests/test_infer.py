@@ -1,5 +1,9 @@
+import os
+import subprocess
+import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -222,6 +226,27 @@ def test_a_large_frame_needs_its_output_and_a_tile(keep_samples):
     finally:
         tracemalloc.stop()
     assert peak - rgb.nbytes < 0.3 * mosaic.nbytes
+
+
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").is_dir(), reason="this system has no huge pages to ask for"
+)
+def test_memory_of_a_tiles_size_is_asked_for_in_huge_pages():
+    """In a process of its own, as torch decides once; the kernel lists the wish as `hg` of the memory's mapping."""
+    program = """
+import lincfa, torch
+memory, here = torch.zeros(16 << 20), False
+for line in open("/proc/self/smaps"):
+    first, *rest = line.split()
+    if not first.endswith(":"):
+        start, end = (int(number, 16) for number in first.split("-"))
+        here = start <= memory.data_ptr() < end
+    elif here and first == "VmFlags:":
+        print(*rest)
+"""
+    own = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    done = subprocess.run([sys.executable, "-c", program], env=own, capture_output=True, text=True, check=True)
+    assert "hg" in done.stdout.split()
 
 
 def test_a_tile_is_smaller_for_a_network_that_needs_more_memory():

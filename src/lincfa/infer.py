@@ -19,8 +19,7 @@ BORDER_PX = 16
 """A frame is extended in phase by at least this much, so that no network sees the edge of its own padding."""
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 TILE_BYTES = 250e6
-"""Working memory of a tile on the CPU. With more, tensors pass the 32 MiB above which the C library of Linux returns
-memory after each use, and clearing it again costs more than smaller margins save."""
+"""Working memory of a tile on the CPU: with twice as much, smaller margins save less than the seconds vary."""
 LIVE_LAYERS = 4
 """Layers' outputs that are in memory at a time, of the widest."""
 FRAME_BYTES = 80
