@@ -6,8 +6,9 @@
     python scripts/train/train_bayer_s.py --data data/photographs
 
 The last one goes on from the one before (v5.31, from scratch): an hour and three quarters of one CPU core without
-bfloat16; the same command again continues. Its blocks are separable (lincfa.models.packed). Results:
-models/bayer-s/README.md, v5.32.
+bfloat16; the same command again continues. It was trained twice, the second time on from the first (v5.32): --set
+name=bayer-s-again checkpoint_folder=bayer-s-again start_from=checkpoints/bayer-s/best.pt images=260000. Its blocks are
+separable (lincfa.models.packed). Results: models/bayer-s/README.md, v5.34.
 """
 
 import sys
