@@ -55,6 +55,7 @@ def test_a_loss_has_a_finite_gradient_at_equality_at_black_and_far_outside_the_r
         "log_mse",
         "perceptual_log_mse",
         "srgb_l1",
+        "srgb_log_mse",
         "ssim",
     ],
 )
@@ -174,6 +175,18 @@ def test_the_srgb_loss_has_the_values_of_the_standard_and_is_blind_to_highlights
     coded = [LOSSES["srgb_l1"](zero + x, zero).item() for x in (0.001, 0.5, 1.0, 4.0, -0.3)]
     assert coded == pytest.approx([0.01292, 1.055 * 0.5 ** (1 / 2.4) - 0.055, 1, 1, 0])
     assert LOSSES["srgb_l1"](zero + 3, zero + 1).item() == 0
+
+
+def test_the_srgb_coded_logarithm_is_that_of_the_mse_after_the_curve():
+    prediction, truth = pair()
+    inside = [srgb_curve(np.clip(image.numpy(), 0, 1)) for image in (prediction, truth)]
+    errors = np.square(inside[0] - inside[1]).mean((1, 2, 3))
+    assert LOSSES["srgb_log_mse"](prediction, truth).item() == pytest.approx(np.log1p(errors / 1e-5).mean())
+    assert LOSSES["srgb_log_mse"](truth.clamp_min(1) + 2, truth.clamp_min(1)).item() == 0
+
+
+def srgb_curve(x):
+    return np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.maximum(x, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def test_the_slope_of_the_srgb_loss_is_that_of_the_curve_up_to_the_ends_of_the_range():

@@ -22,6 +22,7 @@ from lincfa.data.dataset import PatchSet
 from lincfa.data.manifest import load_manifest
 from lincfa.losses import WeightedLoss
 from lincfa.models import build
+from lincfa.models.packed import PackedNet
 from lincfa.train import _Steps, learning_rate, train
 from lincfa.trainconfig import OptimConfig
 from lincfa.trainstate import TrainingError, TrainState
@@ -448,6 +449,28 @@ def test_auto_is_bfloat16_where_the_device_has_it_and_the_state_says_which(data,
     assert state(tmp_path / "auto")["identity"]["config"]["precision"] == kept
     assert f"on cpu in {kept}, from" in (tmp_path / "auto" / "logs" / "train_tiny.log").read_text()
     assert_equal_bit_for_bit(state(tmp_path / "auto")["network"], state(tmp_path / "named")["network"])
+
+
+def test_bf16_of_separable_blocks_on_the_cpu_rounds_products_alone(data, tmp_path, monkeypatch):
+    seen = []
+
+    def forward(network, *inputs):
+        output = whole(network, *inputs)
+        if torch.is_grad_enabled():
+            seen.append((torch.backends.mkldnn.matmul.fp32_precision, torch.is_autocast_enabled("cpu"), output.dtype))
+        return output
+
+    whole = PackedNet.forward
+    monkeypatch.setattr(PackedNet, "forward", forward)
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    model = {"name": "packed", "width": 4, "blocks": 1, "gate": 4, "separable": True, "kernel": 5}
+    for precision in ("bf16", "fp32"):
+        config = tiny_config(data, steps=1, model=model, precision=precision)
+        train(replace(config, data=replace(config.data, patch_px=36)), tmp_path / precision)
+    assert seen == [("bf16", False, torch.float32), (before, False, torch.float32)]
+    assert torch.backends.mkldnn.matmul.fp32_precision == before
+    for rounded, exact in zip(*(state(tmp_path / p)["network"].values() for p in ("bf16", "fp32")), strict=True):
+        torch.testing.assert_close(rounded, exact, rtol=0, atol=1e-3)
 
 
 def test_the_average_has_its_halflife():

@@ -2,33 +2,32 @@
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
-    python scripts/train/experiments/train_bayer_separable.py --data data/photographs
-    python scripts/train/train_bayer_s.py --data data/photographs
+    torchrun --nproc_per_node 2 scripts/train/train_bayer_s.py --data data/photographs
 
-The last one goes on from the one before (v5.31, from scratch): an hour and three quarters of one CPU core without
-bfloat16; the same command again continues. It was trained twice, the second time on from the first (v5.32): --set
-name=bayer-s-again checkpoint_folder=bayer-s-again start_from=checkpoints/bayer-s/best.pt images=260000. Its blocks are
-separable (lincfa.models.packed). Results: models/bayer-s/README.md, v5.34.
+It goes on from the released weights of before, which came of three trainings (docs/EXPERIMENTS.md): v5.31, from scratch
+(scripts/train/experiments/train_bayer_separable.py), then v5.32 and v5.34, each of 256,000 or 260,000 patches with
+losses of log_mse=0.05 and perceptual_log_mse=0.1. Two CPU cores take an hour and a quarter, with bfloat16; the same
+command again continues. Its blocks are separable (lincfa.models.packed). Results: models/bayer-s/README.md, v5.36.
 """
 
 import sys
 from dataclasses import replace
 
 from lincfa.train import main
-from lincfa.trainconfig import COLOURED_DATA, LOG_LOSS, PACKED
+from lincfa.trainconfig import COLOURED_DATA, PACKED
 
 CONFIG = replace(
     PACKED,
     name="bayer-s",
     checkpoint_folder="bayer-s",
-    images=256_000,
+    images=400_000,
     batch=8,
     model=PACKED.model
     | {"family": "bayer", "width": 64, "blocks": 8, "gate": 64, "separable": True, "kernel": 5, "mean_of_pixels": True},
-    loss=LOG_LOSS,
+    loss={"log_mse": 0.04, "srgb_log_mse": 0.12},
     data=replace(COLOURED_DATA, family="bayer"),
     optim=replace(PACKED.optim, lr=4e-3),
-    start_from="checkpoints/bayer-separable/best.pt",
+    start_from="bayer-s",
 )
 
 if __name__ == "__main__":

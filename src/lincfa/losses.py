@@ -1,7 +1,8 @@
 """Training losses: functions of (prediction, truth) -> scalar, and one weighted sum that reports its parts.
 
-Both arguments are [B, 3, H, W] linear camera RGB of equal shape and any range; only srgb_l1 clips. Each loss is a mean,
-so it does not grow with batch or patch, and is 0 at equality. No loss pads, except the two SSIMs, which reflect.
+Both arguments are [B, 3, H, W] linear camera RGB of equal shape and any range; only srgb_l1 and srgb_log_mse clip. Each
+loss is a mean, so it does not grow with batch or patch, and is 0 at equality. No loss pads, except the two SSIMs, which
+reflect.
 Filters act on prediction - truth, which is the same as the difference of the filtered images and costs half.
 A prediction in bfloat16 is compared in the dtype of the truth, under autocast too.
 
@@ -87,6 +88,14 @@ def perceptual_log_mse(prediction: Tensor, truth: Tensor) -> Tensor:
     return log_mse(perceptual(_matched(prediction, truth)), perceptual(truth))
 
 
+def srgb_log_mse(prediction: Tensor, truth: Tensor) -> Tensor:
+    """`log_mse` of values clipped to [0, 1] and sRGB-coded: what a mean of sRGB-coded PSNRs measures.
+
+    Blind above 1 and below 0, as `srgb_l1` is: another loss has to hold the highlights.
+    """
+    return log_mse(*(linear_to_srgb(image.clamp(0, 1)) for image in (_matched(prediction, truth), truth)))
+
+
 def srgb_l1(prediction: Tensor, truth: Tensor) -> Tensor:
     """L1 of values clipped to [0, 1] and sRGB-coded, as training in sRGB space compares them (see models.srgb).
 
@@ -132,6 +141,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         log_mse,
         perceptual_log_mse,
         srgb_l1,
+        srgb_log_mse,
         ssim,
         ms_ssim,
     )

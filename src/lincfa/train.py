@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from lincfa.losses import WeightedLoss
 from lincfa.models import gmac_per_megapixel, parameter_count
 from lincfa.provenance import command_line, machine
 from lincfa.runlog import RunLog, Window
-from lincfa.runtime import computes_in_bf16, join_group, pick_device
+from lincfa.runtime import computes_in_bf16, join_group, pick_device, products_in_bf16
 from lincfa.trainconfig import OptimConfig, TrainConfig, TrainingError
 from lincfa.trainstate import TrainState
 
@@ -158,6 +158,9 @@ def _loop(config: TrainConfig, run: TrainState, patches: PatchSet, log: RunLog |
     )
     batches = iter(loader)
     kind, dtype = run.device.split(":")[0], PRECISIONS[config.precision]
+    products = nullcontext
+    if kind == "cpu" and dtype == torch.bfloat16 and getattr(run.network, "separable", False):
+        products, dtype = products_in_bf16, None
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     window = Window()
     saved = time.monotonic()
@@ -171,13 +174,14 @@ def _loop(config: TrainConfig, run: TrainState, patches: PatchSet, log: RunLog |
             for group in run.optimizer.param_groups:
                 group["lr"] = rate
             inputs = (*(t.contiguous(memory_format=layout) for t in (mosaic, masks)), noise)
-            with torch.autocast(kind, dtype, enabled=dtype is not None):
+            with torch.autocast(kind, dtype, enabled=dtype is not None), products():
                 output = network(*inputs[: 2 + run.network.takes_noise]).float()
             loss, parts = criterion(output, truth)
             for name, term in run.terms.items():
                 extra = term(inputs, output, truth)
                 loss, parts[name] = loss + term.weight * extra, extra.detach()
-            run.scaler.scale(loss).backward()
+            with products():
+                run.scaler.scale(loss).backward()
             run.scaler.unscale_(run.optimizer)
             if run.symmetry:
                 run.symmetry.of_gradients()

@@ -61,8 +61,9 @@ class OptimConfig:
 class TrainConfig:
     """name: of logs; checkpoint_folder: under checkpoints/. model: {'name': ..., arguments}. loss: {name: weight}.
     start_from: weights of a checkpoint or released model to start from; those of a smaller packed network are grown
-    (lincfa.models.growth). precision: 'fp32', 'bf16' or 'fp16' (autocast), or
-    'auto': bf16 where the device computes with it, else fp32; the log and the state name which.
+    (lincfa.models.growth). precision: 'fp32', 'bf16' or 'fp16' (autocast; bf16 of separable blocks on the CPU rounds
+    the factors of 1x1 convolutions alone), or 'auto': bf16 where the device computes with it, else fp32; the log and
+    the state name which.
     frozen: weights whose names begin so ('down.0', 'head') stay as they are, with the statistics of their
     normalisation.
     ewc: weight of elastic weight consolidation around start_from, with the Fisher information of ewc_images photographs

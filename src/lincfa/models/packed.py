@@ -174,7 +174,21 @@ class Residual(nn.Sequential):
     """Layers, and what went into them added to what comes out."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return super().forward(features).add_(features)
+        change = super().forward(features)
+        return features + change if change.requires_grad else change.add_(features)
+
+
+class Mixed(nn.Conv2d):
+    """[B, C, H, W] -> [B, D, H, W]: a 1x1 convolution without a bias, which learns as a product of matrices: torch's
+    convolutions take longer on one CPU core, and lincfa.runtime.products_in_bf16 is for products."""
+
+    def __init__(self, c_in: int, c_out: int):
+        super().__init__(c_in, c_out, 1, bias=False)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        if not torch.is_grad_enabled():
+            return super().forward(features)
+        return F.linear(features.permute(0, 2, 3, 1), self.weight.flatten(1)).permute(0, 3, 1, 2)
 
 
 def _pixel_mean(samples: torch.Tensor, reach: int) -> torch.Tensor:
@@ -207,7 +221,7 @@ def _separable_block(width: int, kernel: int, gate: int) -> Residual:
     with torch.no_grad():  # it begins near to letting its channel through
         own.weight *= 0.3
         own.weight[:, :, kernel // 2, kernel // 2] += 1
-    return Residual(_conv(width, 2 * gate, False, 1), own, _conv(gate, width, False, 1))
+    return Residual(Mixed(width, 2 * gate), own, Mixed(gate, width))
 
 
 def _through(blocks: nn.ModuleList, features: torch.Tensor) -> torch.Tensor:
