@@ -21,7 +21,7 @@ CONFIG = replace(
     name="bayer-s",
     checkpoint_folder="bayer-s",
     images=400_000,
-    batch=8,
+    batch=16,
     model=PACKED.model
     | {"family": "bayer", "width": 64, "blocks": 8, "gate": 64, "separable": True, "kernel": 5, "mean_of_pixels": True},
     loss={"log_mse": 0.04, "srgb_log_mse": 0.12},
