@@ -38,7 +38,7 @@ def network(family="xtrans", symmetric=True, seed=0, **kwargs):
 
 def change_by_turning(net, turns, **noise):
     """The largest difference between the turned picture and the picture of the turned mosaic, away from the border."""
-    cfa, demosaicer, inner = net.cfa, Demosaicer(net), slice(net.margin, -net.margin)
+    cfa, demosaicer, inner = net.cfa, Demosaicer(net, precision="fp32"), slice(net.margin, -net.margin)
     mosaic = cfa.mosaic(torture_scene(4, SIDE))
     straight = demosaicer(mosaic, cfa, **noise)
     turned = demosaicer(np.rot90(mosaic, turns).copy(), cfa.dihedral(turns, *mosaic.shape), **noise)

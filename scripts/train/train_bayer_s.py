@@ -2,13 +2,13 @@
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
-    torchrun --nproc_per_node 2 scripts/train/train_bayer_s.py --data data/photographs
+    python scripts/train/train_bayer_s.py --data data/photographs
 
 It goes on from the released weights of before, which came of three trainings (docs/EXPERIMENTS.md): v5.31, from scratch
 (scripts/train/experiments/train_bayer_separable.py), then v5.32 and v5.34, each of 256,000 or 260,000 patches with
-losses of log_mse=0.05 and perceptual_log_mse=0.1. The release had seed=10. Two CPU cores take an hour and a quarter,
-with bfloat16; the same command again continues. Its blocks are separable (lincfa.models.packed). Results:
-models/bayer-s/README.md, v5.36.
+losses of log_mse=0.05 and perceptual_log_mse=0.1. The release had seed=10 and two processes (torchrun --nproc_per_node
+2 in python's place), an hour and a quarter of two CPU cores with bfloat16; the same command again continues. Its blocks
+are separable (lincfa.models.packed). Results: models/bayer-s/README.md, v5.36.
 """
 
 import sys

@@ -186,7 +186,7 @@ class Mixed(nn.Conv2d):
         super().__init__(c_in, c_out, 1, bias=False)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        if not torch.is_grad_enabled():
+        if not self.training:
             return super().forward(features)
         return F.linear(features.permute(0, 2, 3, 1), self.weight.flatten(1)).permute(0, 3, 1, 2)
 
