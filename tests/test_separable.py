@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lincfa.cfa import RGGB
+from lincfa.cfa import RGGB, batch_masks
 from lincfa.infer import Demosaicer
 from lincfa.models import build
 from lincfa.models.cpu import for_cpu
@@ -78,3 +78,13 @@ def test_tiles_give_what_the_whole_frame_gives():
     mosaic = np.random.default_rng(0).random((190, 210), np.float32)
     whole, tiled = (Demosaicer(network, precision="fp32", tile_px=px)(mosaic, RGGB) for px in (400, 60))
     assert np.abs(whole - tiled).max() < 1e-5 * np.abs(whole).max()
+
+
+def test_a_separable_network_that_learns_gives_the_same_pictures():
+    """Its 1x1 convolutions are products of matrices then."""
+    torch.manual_seed(0)
+    net = build("packed", family="bayer", width=8, blocks=2, **SEPARABLE)
+    mosaic, masks = torch.rand(2, 1, 24, 24), batch_masks([RGGB, RGGB], 24, 24)
+    learning, done = net.train()(mosaic, masks), net.eval()(mosaic, masks)
+    assert learning.requires_grad
+    torch.testing.assert_close(learning, done)
