@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_denoiser import write_denoiser
 
 from lincfa import benchmark
 from lincfa.benchmark import STAGES, BenchmarkError, Task, compare, make_frame, measure, peak_mb
@@ -57,6 +58,22 @@ def test_a_network_and_libraw_are_measured_stage_by_stage(weights, frame):
         assert found["demosaic_s"] > 0
         assert found["write_s"] < 0.01  # nothing is written
         assert found["start_mb"] <= found["peak_mb"]
+
+
+def test_only_networks_that_take_noise_are_told_of_it(tmp_path, weights, frame, monkeypatch):
+    told = []
+
+    class Spy(benchmark.Demosaicer):
+        def __call__(self, *args, **options):
+            told.append(options)
+            return super().__call__(*args, **options)
+
+    monkeypatch.setattr(benchmark, "Demosaicer", Spy)
+    denoiser = str(write_denoiser(tmp_path) / "weights.safetensors")
+    for model in (denoiser, weights, "markesteijn3"):
+        measure(Task(model, frame, "xtrans", noise=(0.005, 0.002)))
+    # Each network runs twice: on a small frame first, which nobody times.
+    assert told == [{"noise": (0.005, 0.002)}] * 2 + [{}] * 2
 
 
 def test_peak_memory_is_that_of_arrays_that_are_gone():

@@ -8,6 +8,7 @@ Each repetition is a fresh process; the frame is made for the occasion. By defau
 demosaicing a decoded frame. With --end-to-end they are from raw file to linear DNG, and for LibRaw from file to array.
 --batch adds what `lincfa demosaic` does with N such files by the first model: one after the other (--jobs 1) and with
 decoding, network and writing overlapping (--jobs 2), in turns; 1.00 is no gain.
+--noise READ SHOT tells it to networks that take noise: time may depend on it, and not on what the frame holds.
 'process' is the program from start to end, with the loading of its modules.
 """
 
@@ -17,6 +18,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -53,6 +55,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the networks")
     parser.add_argument("--device", default="cpu", help="of the networks")
+    parser.add_argument("--noise", type=float, nargs=2, default=(0, 0), metavar=("READ", "SHOT"), help="on white = 1")
     parser.add_argument("--end-to-end", action="store_true", help="from raw file to linear DNG")
     parser.add_argument("--batch", type=int, default=0, metavar="N", help="with --end-to-end: also N files at a time")
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -61,6 +64,8 @@ def main() -> int:
         parser.error("--batch goes with --end-to-end")
     if args.batch and args.precision != "auto":
         parser.error("--batch runs as `lincfa demosaic` does: with --precision auto")
+    if args.batch and any(args.noise):
+        parser.error("--batch takes no --noise: its files have none")
     try:
         with (
             tempfile.TemporaryDirectory(prefix="lincfa-") as folder,
@@ -68,6 +73,7 @@ def main() -> int:
         ):
             path = str(make_frame(Path(folder), args.megapixels, args.cfa))
             options = {"precision": args.precision, "device": args.device, "write": args.end_to_end}
+            options["noise"] = tuple(args.noise)
             tasks = [Task(model, path, args.cfa, **options) for model in dict.fromkeys(args.models)]
             hashes = weights_hashes(args.models)
             bars = bar.add_task("", total=args.repetitions * len(tasks))
@@ -79,7 +85,7 @@ def main() -> int:
     except (ValueError, OSError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
-    table_console().print(table(rows, args.end_to_end))
+    table_console().print(table(rows, args.end_to_end, args.noise))
     if batch:
         apart, together = batch["seconds_jobs_1"], batch["seconds_jobs_2"]
         times = f"{apart:.1f} s one after the other, {together:.1f} s overlapping, {together / apart:.2f} x"
@@ -112,12 +118,12 @@ def overlap(args: argparse.Namespace, frame: Path) -> dict:
     return {"files": args.batch, "model": model, "seconds_jobs_1": apart, "seconds_jobs_2": together}
 
 
-def table(rows: list[dict], end_to_end: bool) -> Table:
+def table(rows: list[dict], end_to_end: bool, noise: Sequence[float]) -> Table:
     first, reference = rows[0], REFERENCES[rows[0]["family"]]
     what = "raw file to DNG (LibRaw: to array)" if end_to_end else "demosaicing"
     runs = len(first["seconds"])
     title = f"{what}, {first['megapixels']} MP {first['family']}, {first['threads']} threads, median of {runs}"
-    shown = Table(title=title)
+    shown = Table(title=title + (f", told noise {noise[0]:g} {noise[1]:g}" if any(noise) else ""))
     for label in ("model", "precision", *(label for label, _ in COLUMNS.values()), f"x {reference}"):
         shown.add_column(label, justify="left" if label == "model" else "right")
     for row in sorted(rows, key=lambda row: row["seconds_median"]):

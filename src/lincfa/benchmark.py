@@ -36,7 +36,8 @@ class BenchmarkError(ValueError):
 @dataclass(frozen=True)
 class Task:
     """model: one of LibRaw's (lincfa.evaluate.LIBRAW_MODELS), or a network by name or path. path: the raw file, of a
-    family of CFAs. precision, device: of networks. write: the result is also written, as a linear DNG."""
+    family of CFAs. precision, device: of networks. write: the result is also written, as a linear DNG. noise: (read,
+    shot) that networks which take it are told, all of it to be taken away; the frame itself has none."""
 
     model: str
     path: str
@@ -44,6 +45,7 @@ class Task:
     precision: str = "auto"
     device: str = "cpu"
     write: bool = False
+    noise: tuple[float, float] = (0.0, 0.0)
 
 
 def make_frame(folder: Path, megapixels: float, family: str) -> Path:
@@ -123,11 +125,12 @@ def _run_network(task: Task) -> tuple[list[float], dict]:
     if weights.family != task.family:
         raise CheckpointError(f"trained for {weights.family} mosaics, and these are {task.family}")
     demosaic = Demosaicer(weights.network, device=task.device, precision=task.precision)
-    demosaic(np.full((WARM_UP_PX, WARM_UP_PX), 0.2, np.float32), XTRANS if task.family == "xtrans" else RGGB)
+    told = {"noise": task.noise} if weights.network.takes_noise else {}
+    demosaic(np.full((WARM_UP_PX, WARM_UP_PX), 0.2, np.float32), XTRANS if task.family == "xtrans" else RGGB, **told)
     start_mb, watch = peak_mb(), _StopWatch()
     frame = read_raw(task.path)
     watch.lap()
-    rgb = demosaic(frame.mosaic, frame.cfa, frame.white_balance)
+    rgb = demosaic(frame.mosaic, frame.cfa, frame.white_balance, **told)
     frame = export.without_samples(frame)  # as `lincfa demosaic` does
     watch.lap()
     if task.write:
