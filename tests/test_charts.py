@@ -2,12 +2,14 @@
 
 import json
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 from tiny_ledger import experiment
 
 from lincfa.charts import Panel, Point, draw, quality_against_cost, torture_against_photographs
 
+FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -40,6 +42,12 @@ def test_marks_of_fewer_scenes_are_hollow_and_the_panel_says_how_many():
     assert [name for name, fill in marks.items() if fill == "white"] == ["few"]
     assert "p (filled: 24 and 130 scenes; hollow: 8 and 39)" in texts(drawn)
     assert "p" in texts(draw([Panel("p", points[::2], {})], "x", "y"))
+
+
+def test_no_two_groups_of_the_record_look_alike():
+    svg = (FIGURES / "torture_against_photographs.svg").read_text(encoding="utf-8")
+    legend = [(m.get("d"), m.get("fill")) for m in ElementTree.fromstring(svg).findall(f"{SVG}path")]
+    assert len(set(legend)) == len(legend) > 30
 
 
 def test_labels_that_would_overlap_are_set_apart():

@@ -16,6 +16,16 @@ FAMILIES = {"xtrans": "X-Trans", "bayer": "Bayer"}
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255", "#117733", "#999933", "#332288")
 """Told apart by people who see fewer colours: Okabe and Ito 2008, then Tol 2021."""
 GREY = "#666666"
+SHAPES = (
+    "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0z",  # circle
+    "M-4.5-4.5h9v9h-9z",  # square
+    "M0-6l5.5 10h-11z",  # triangles, point up and down
+    "M0 6l5.5-10h-11z",
+    "M-2-6h4v4h4v4h-4v4h-4v-4h-4v-4h4z",  # plus
+    "M-5-5h10l-10 10h10z",  # hourglass
+    "M-5-5l10 10v-10l-10 10z",  # bow tie
+)
+DIAMOND = "M0-6l6 6-6 6-6-6z"
 WIDTH, HEIGHT, LEFT, TOP, GAP, LINE = 400, 300, 60, 50, 170, 18
 """Of one panel, its place, the space between panels, and a line of text, in px."""
 
@@ -175,11 +185,10 @@ def _scale(values: list[float], length: int, logarithmic: bool) -> _Scale:
 
 
 def _mark(x: float, y: float, group: str, groups: list[str], about: str, *, hollow: bool) -> str:
-    """Grey diamond of LibRaw; circle, square and triangle of groups in turn once the colours are used up."""
+    """Grey diamond of LibRaw; of groups each colour in the first shape, then each in the next."""
     number = groups.index(group) if group else 0
     colour = COLOURS[number % len(COLOURS)] if group else GREY
-    shapes = ("M-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0z", "M-4.5-4.5h9v9h-9z", "M0-6l5.5 10h-11z")
-    shape = shapes[number // len(COLOURS) % len(shapes)] if group else "M0-6l6 6-6 6-6-6z"
+    shape = SHAPES[number // len(COLOURS) % len(SHAPES)] if group else DIAMOND
     fill, stroke = ("white", colour) if hollow else (colour, "white")
     return (
         f'<path transform="translate({x:.1f} {y:.1f})" d="{shape}" fill="{fill}" fill-opacity="0.8" stroke="{stroke}">'
