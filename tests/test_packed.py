@@ -15,6 +15,7 @@ COARSE = {"coarse_blocks": 2, "coarse_width": 10}
 SHAPES = {"plain": {}, "coarse": COARSE, "large kernels": {"kernel": 5}, "pixels at last": {"tail_width": 4}}
 SHAPES["gated"] = {"gate": 5}
 SHAPES["separable"] = {"gate": 5, "separable": True, "kernel": 5}
+SHAPES["separable, coarse"] = SHAPES["separable"] | COARSE
 KINDS = {f"{family}, {name}": (family, shape) for family in FAMILIES for name, shape in SHAPES.items()}
 KINDS["bayer, means of pixels"] = ("bayer", {"mean_of_pixels": True})
 KINDS |= {f"{family}, means of colours": (family, {"mean_of_colours": True}) for family in FAMILIES}

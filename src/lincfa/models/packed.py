@@ -37,7 +37,8 @@ class PackedNet(nn.Module):
     coarse_blocks, coarse_width: more blocks, halfway through the others, on cells of twice the side. They see further,
     and at equal width cost a quarter; but a picture then depends on which of its cells come together, and so a little
     on where the frame begins: for X-Trans, whose tile is its own shift by (3, 3), on its phase as well.
-    gate: 0, or the channels of a product in each block, where otherwise a ReLU is (`Gate`); coarse blocks keep it.
+    gate: 0, or the channels of a product in each block, where otherwise a ReLU is (`Gate`); coarse blocks keep it, but
+    where they are separable: those have as many products as channels.
     separable: whether a block with a gate mixes channels by 1x1 convolutions alone, and places by one kernel of each
     channel between them (NAFNet, Chen et al. 2022, arXiv:2204.04676): at equal cost it has more and wider blocks.
     kernel: side of the blocks' kernels on cells of 2 x 2 or 3 x 3, odd. tail_width: channels of a last 3x3 convolution
@@ -89,13 +90,13 @@ class PackedNet(nn.Module):
         self.gate, self.separable = gate, separable
         self.multiple = math.lcm(self.cfa.period[0], self.pack * (2 if coarse_blocks else 1))
         # One cell for each 3x3 convolution (two for 5x5) and for the mean, and a pixel's way to the far side of its own
-        # cell; two cells for each 3x3 convolution on coarse ones, and a cell's way to the far side of its coarse one.
+        # cell; twice as many for each on coarse cells, and a cell's way to the far side of its coarse one.
         beside = MEAN_CELLS // 2 + 1
         if mean_of_colours:
             beside = math.ceil((LIGHT_REACH + COLOUR_REACH + self.pack - 1) / self.pack)
         self.margin = ((2 - separable) * blocks * (kernel // 2) + 2 + beside) * self.pack + bool(tail_width)
         if coarse_blocks:
-            self.margin += (4 * coarse_blocks + 1) * self.pack
+            self.margin += ((2 * (kernel // 2) if separable else 4) * coarse_blocks + 1) * self.pack
         channels = 3 * self.pack**2
         self.head = _conv(channels, width, bias)
         self.blocks = nn.ModuleList(
@@ -103,9 +104,11 @@ class PackedNet(nn.Module):
             for _ in range(blocks)
         )
         if coarse_blocks:
-            self.down = nn.Conv2d(4 * width, coarse_width, 1, bias=False)
-            self.coarse = nn.ModuleList(_block(coarse_width, bias, norm) for _ in range(coarse_blocks))
-            self.up = nn.Conv2d(coarse_width, 4 * width, 1, bias=False)
+            self.down, self.up = Mixed(4 * width, coarse_width), Mixed(coarse_width, 4 * width)
+            self.coarse = nn.ModuleList(
+                _separable_block(coarse_width, kernel, coarse_width) if separable else _block(coarse_width, bias, norm)
+                for _ in range(coarse_blocks)
+            )
         self.tail = _conv(width, tail_width * self.pack**2 or channels, bias)
         if tail_width:
             self.pixels = _conv(tail_width, 3, bias)
