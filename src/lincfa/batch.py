@@ -31,7 +31,7 @@ from lincfa.runtime import pick_device
 
 AUTO = "auto"
 FEW_THREADS = 2
-"""With so many a batch takes longer overlapping than one file after the other: docs/benchmarks/batch_24mp.json."""
+"""With so many, files overlapping gain a batch little (docs/benchmarks/batch_24mp.json), and take more memory."""
 POLL_S = 0.2
 """How long the batch waits before it looks for Ctrl-C again, on systems that do not wake it."""
 
