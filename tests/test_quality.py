@@ -78,7 +78,7 @@ def test_the_table_says_means_changes_and_times(found):
 
 @pytest.mark.parametrize(
     ("file", "name", "table"),
-    [("precision_avx2", "precision", markdown), ("adaptive_tiles", "adaptive", adaptive.markdown)],
+    [("precision_avx512", "precision", markdown), ("adaptive_tiles", "adaptive", adaptive.markdown)],
 )
 def test_tables_of_the_guide_are_those_of_the_benchmarks_files(tmp_path, file, name, table):
     text = (ROOT / "docs/export.md").read_text(encoding="utf-8")
