@@ -53,15 +53,19 @@ def test_nothing_stays_nothing_and_powers_of_two_pass_through_exactly():
     assert torch.equal(own(features * 2.0**-12), own(features) * 2.0**-12)
 
 
-@pytest.mark.parametrize("family", ["bayer", "xtrans"])
+COARSE = {"coarse_blocks": 1, "coarse_width": 12}
+
+
+@pytest.mark.parametrize("options", [{"family": "bayer"}, {"family": "xtrans"}, {"family": "bayer"} | COARSE], ids=str)
 @torch.no_grad()
-def test_a_network_gives_the_same_pictures_and_stays_what_it_was(family):
+def test_a_network_gives_the_same_pictures_and_stays_what_it_was(options):
     torch.manual_seed(0)
-    network = build("packed", family=family, width=16, blocks=2, coding=0.5, **SEPARABLE).eval()
+    network = build("packed", width=16, blocks=2, coding=0.5, **SEPARABLE | options).eval()
     before = copy.deepcopy(network.state_dict())
     mosaic, masks = torch.rand(1, 1, 48, 60), torch.from_numpy(network.cfa.masks(48, 60))[None]
     fast = for_cpu(network)
-    assert sum(isinstance(part, SeparableBlock) for part in fast.modules()) == 2
+    blocks = 2 + options.get("coarse_blocks", 0)
+    assert sum(isinstance(part, SeparableBlock) for part in fast.modules()) == blocks
     torch.testing.assert_close(fast(mosaic, masks), network(mosaic, masks), rtol=0, atol=2e-5)
     assert all(torch.equal(network.state_dict()[name], value) for name, value in before.items())
 
@@ -72,9 +76,10 @@ def test_other_blocks_stay_torchs(options):
     assert not any(isinstance(part, SeparableBlock) for part in for_cpu(network).modules())
 
 
-def test_tiles_give_what_the_whole_frame_gives():
+@pytest.mark.parametrize("coarse", [{}, COARSE], ids=["", "coarse"])
+def test_tiles_give_what_the_whole_frame_gives(coarse):
     torch.manual_seed(0)
-    network = build("packed", family="bayer", width=16, blocks=2, coding=0.5, **SEPARABLE)
+    network = build("packed", family="bayer", width=16, blocks=2, coding=0.5, **SEPARABLE | coarse)
     mosaic = np.random.default_rng(0).random((190, 210), np.float32)
     whole, tiled = (Demosaicer(network, precision="fp32", tile_px=px)(mosaic, RGGB) for px in (400, 60))
     assert np.abs(whole - tiled).max() < 1e-5 * np.abs(whole).max()
