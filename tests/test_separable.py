@@ -14,6 +14,7 @@ from lincfa.models.packed import PackedNet
 from lincfa.models.separable import SeparableBlock
 
 SEPARABLE = {"gate": 8, "separable": True, "kernel": 5}
+COARSE = {"coarse_blocks": 1, "coarse_width": 12}
 
 
 def block(width, gate):
@@ -51,9 +52,6 @@ def test_nothing_stays_nothing_and_powers_of_two_pass_through_exactly():
     features = torch.randn(1, 16, 20, 20)
     assert not own(torch.zeros_like(features)).any()
     assert torch.equal(own(features * 2.0**-12), own(features) * 2.0**-12)
-
-
-COARSE = {"coarse_blocks": 1, "coarse_width": 12}
 
 
 @pytest.mark.parametrize("options", [{"family": "bayer"}, {"family": "xtrans"}, {"family": "bayer"} | COARSE], ids=str)
