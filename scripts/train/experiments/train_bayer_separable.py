@@ -4,8 +4,9 @@
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/experiments/train_bayer_separable.py
 
-An hour of a CPU core without bfloat16; the same command again continues. The released bayer-s went on from its weights
-(scripts/train/train_bayer_s.py). Results: docs/EXPERIMENTS.md, v5.31 and v6.30.
+An hour of a CPU core without bfloat16; the same command again continues. The bayer-s released until v5.38 went on from
+its weights in four trainings (v5.32, v5.34, v5.36, v5.37), whose commands, settings and commits are in
+docs/EXPERIMENTS.md. Results: there, v5.31 and v6.30.
 """
 
 import sys
