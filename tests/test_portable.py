@@ -35,12 +35,14 @@ from lincfa.raw import read_raw
 from lincfa.rawwriter import expose, write_raf
 
 PACKED = {"name": "packed", "width": 6, "blocks": 2}
+SEPARABLE = {"family": "bayer", "coding": 0.5, "gate": 4, "separable": True, "kernel": 5}
 MODELS = {
     "xtrans": PACKED | {"family": "xtrans", "coding": 0.5},
     "bayer": PACKED | {"family": "bayer", "mean_of_pixels": True},
     "colours": PACKED | {"family": "bayer", "mean_of_colours": True},
     "gated": PACKED | {"family": "xtrans", "coding": 0.5, "gate": 4},
-    "separable": PACKED | {"family": "bayer", "coding": 0.5, "gate": 4, "separable": True, "kernel": 5},
+    "separable": PACKED | SEPARABLE,
+    "coarse": PACKED | SEPARABLE | {"coarse_blocks": 1, "coarse_width": 8},
     "noise": PACKED | {"family": "xtrans", "coding": 0.5, "noise": True},
     "denoising": PACKED | {"name": "denoising", "family": "xtrans", "coding": 0.5},
     "any-phase": {"name": "unet", "width": 2},
@@ -104,6 +106,7 @@ def rms(values):
         ("xtrans", XTRANS.shift(1, 4)),
         ("gated", XTRANS.shift(1, 4)),
         ("separable", RGGB.shift(0, 1)),
+        ("coarse", RGGB.shift(0, 1)),
         ("noise", XTRANS),
         ("denoising", XTRANS),
         ("bayer", RGGB.shift(1, 0)),
@@ -194,7 +197,7 @@ def test_half_floats_are_close_and_half_the_size(weights_file, kind):
     assert metadata(half) == metadata(whole) | {"precision": "fp16"}
 
 
-@pytest.mark.parametrize("kind", ["xtrans", "gated", "separable"])
+@pytest.mark.parametrize("kind", ["xtrans", "gated", "separable", "coarse"])
 @pytest.mark.parametrize("level", [1e-9, 1e6])
 def test_half_floats_leave_grey_beyond_their_range_as_it_is(weights_file, level, kind):
     """1e-9 is 0 in half floats, and 1e6 infinite: samples and local means do not pass through them."""
