@@ -4,10 +4,11 @@
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5
     python scripts/train/train_bayer_s.py --data data/photographs
 
-The release had seed=12 and two processes (torchrun --nproc_per_node 2 in python's place): three hours of two CPU cores
-with bfloat16; the same command again continues. It was run as scripts/train/experiments/train_bayer_coarse.py, of the
-same settings. Three of its seven separable blocks (lincfa.models.packed) work on cells of 4 x 4, as v6.32 found best
-(docs/EXPERIMENTS.md). Results: models/bayer-s/README.md, v5.38.
+The release had seed=12 and two processes (torchrun --nproc_per_node 2 in python's place): three hours and forty minutes
+of two CPU cores with bfloat16; the same command again continues. It was run as
+scripts/train/experiments/train_bayer_coarse.py, of the same settings. Three of its seven separable blocks
+(lincfa.models.packed) work on cells of 4 x 4, as v6.32 found best (docs/EXPERIMENTS.md). Results:
+models/bayer-s/README.md, v5.38.
 """
 
 import sys
