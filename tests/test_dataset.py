@@ -246,6 +246,24 @@ def test_red_and_blue_clip_later_than_green_once_they_are_balanced(remosaic_set)
     assert torch.equal(spread.mosaic, sampled(spread))
 
 
+def test_a_tint_darkens_channels_and_leaves_the_brightest(remosaic_set):
+    """By up to the stops asked for, each patch by its own; highlights and all below keep their texture."""
+    _, listed = only(remosaic_set, "smooth")
+    plain, tinted = (
+        patch_set(remosaic_set, c, sharpest=listed).batch(range(40))
+        for c in (PLAIN, replace(PLAIN, tint_share=0.5, tint_ev=3.0, camera_share=0.0))
+    )
+    left = (tinted.truth / plain.truth).numpy().reshape(40, 3, -1)
+    assert np.allclose(left, left[:, :, :1], rtol=1e-5)
+    left = left[:, :, 0]
+    assert np.allclose(left.max(1), 1)
+    assert left.min() >= 2**-3.0 - 1e-6
+    changed = left.min(1) < 1 - 1e-3
+    assert 10 <= changed.sum() <= 30
+    assert len(np.unique(left[changed].round(5), axis=0)) == changed.sum()
+    assert torch.equal(tinted.mosaic, sampled(tinted))
+
+
 def test_noise_has_the_variance_that_was_asked_for(remosaic_set):
     """Poisson-Gaussian on the sensor's scale: read_noise^2 + shot_noise x signal, at white = 1."""
     record, listed = only(remosaic_set, "smooth")

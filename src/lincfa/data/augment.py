@@ -36,6 +36,8 @@ class AugmentConfig:
     left out in the teacher regime, whose mosaics are the sensor's.
     camera_share: of the patches whose channels see each other's light, as a camera's do: each takes a share within
     camera_crosstalk of each other, and grey stays grey. Below 0 colours become more saturated instead.
+    tint_share: of the patches that are seen as if in one colour, as most of a saturated object's texture is: each
+    channel is darker by up to tint_ev stops, the brightest by none. Their channels do not see each other's light.
     white_spread_ev: red and blue clip up to so many stops above green, as they do on a sensor once they are balanced.
     jpeg_quality: photographs (remosaic regime only) are cut from an 8-bit sRGB JPEG file of this quality, 1..100, as
     cameras write it, balanced and before the other changes; its grid lies anywhere. None: no JPEG. See `through_jpeg`.
@@ -61,6 +63,8 @@ class AugmentConfig:
     olpf_sigma_px: tuple[float, float] = (0.3, 0.6)
     camera_share: float = 0.0
     camera_crosstalk: tuple[float, float] = (0.0, 0.3)
+    tint_share: float = 0.0
+    tint_ev: float = 4.0
     white_spread_ev: float = 0.0
     jpeg_quality: int | None = None
     coarse_images: int = 0
@@ -101,6 +105,7 @@ class Draw:
     crop: int
     averaged: float
     headroom: np.ndarray
+    tint: np.ndarray
 
 
 def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> Draw:
@@ -108,7 +113,8 @@ def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> D
 
     image, top, left, hard, sharp, averaged, phase and crop are shares in 0..1 (phase, crop: a large integer) of what
     the source has. crosstalk: [3, 3] with rows that sum to 1, or None. headroom: [3], each channel's white over its
-    own without white_spread_ev. jpeg_corner: px from the corner of a JPEG's unit to the patch's.
+    own without white_spread_ev. tint: [3], what is left of each channel. jpeg_corner: px from the corner of a JPEG's
+    unit to the patch's.
     """
     rng = np.random.default_rng([seed, n])
     torture, image, top, left, olpf = rng.random(5).tolist()
@@ -126,6 +132,7 @@ def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> D
     crop = int(rng.integers(2**31))
     averaged = rng.random()
     red_white, blue_white = rng.random(2) * config.white_spread_ev
+    tinted, stops = rng.random() < config.tint_share, rng.random(3) * config.tint_ev
     still_coarse = max(0.0, 1 - n / config.coarse_images) if config.coarse_images else 0.0
     return Draw(
         torture=bool(torture < torture_fraction),
@@ -141,13 +148,14 @@ def draw(config: AugmentConfig, torture_fraction: float, seed: int, n: int) -> D
         olpf_sigma_px=_between(config.olpf_sigma_px, width) if olpf < config.olpf_share else 0.0,
         noise_seed=noise_seed,
         hard=hard,
-        crosstalk=crosstalk if camera < config.camera_share else None,
+        crosstalk=crosstalk if camera < config.camera_share and not tinted else None,
         coarse_sigma_px=config.coarse_sigma_px * still_coarse,
         sharp=sharp,
         jpeg_corner=jpeg_corner,
         crop=crop if "crop" in config.untracked else 0,
         averaged=averaged,
         headroom=2.0 ** np.array([red_white, 0.0, blue_white]),
+        tint=2.0 ** (stops.min() - stops) if tinted else np.ones(3),
     )
 
 

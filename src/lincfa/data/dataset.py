@@ -147,7 +147,7 @@ class PatchSet:
         places = [self._place(d, patch_px) for d in draws]
         picked = [source for source, _, _ in places]
         cuts = [self._cut(*place, patch_px, d) for place, d in zip(places, draws, strict=True)]
-        gains = self._tensor([s.gains * d.gain * d.balance_gain for s, d in zip(picked, draws, strict=True)])
+        gains = self._tensor([s.gains * d.gain * d.balance_gain * d.tint for s, d in zip(picked, draws, strict=True)])
         headroom = [1.0 if self.teacher else d.headroom for d in draws]  # a camera's own samples clip where they clip
         clip = self._tensor([s.clip * room for s, room in zip(picked, headroom, strict=True)])
         masks = torch.cat([_masks(cfa, patch_px, self.device) for _, _, cfa, _ in cuts])
