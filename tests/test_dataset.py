@@ -247,11 +247,13 @@ def test_red_and_blue_clip_later_than_green_once_they_are_balanced(remosaic_set)
 
 
 def test_a_tint_darkens_channels_and_leaves_the_brightest(remosaic_set):
-    """By up to the stops asked for, each patch by its own; highlights and all below keep their texture."""
+    """By up to the stops asked for, each patch by its own; its texture stays, and no channel sees another's light."""
     _, listed = only(remosaic_set, "smooth")
-    plain, tinted = (
+    some = replace(PLAIN, tint_share=0.5, tint_ev=3.0)
+    every = replace(some, tint_share=1.0)
+    plain, tinted, all_tinted, with_cameras = (
         patch_set(remosaic_set, c, sharpest=listed).batch(range(40))
-        for c in (PLAIN, replace(PLAIN, tint_share=0.5, tint_ev=3.0, camera_share=0.0))
+        for c in (PLAIN, some, every, replace(every, camera_share=1.0))
     )
     left = (tinted.truth / plain.truth).numpy().reshape(40, 3, -1)
     assert np.allclose(left, left[:, :, :1], rtol=1e-5)
@@ -262,6 +264,7 @@ def test_a_tint_darkens_channels_and_leaves_the_brightest(remosaic_set):
     assert 10 <= changed.sum() <= 30
     assert len(np.unique(left[changed].round(5), axis=0)) == changed.sum()
     assert torch.equal(tinted.mosaic, sampled(tinted))
+    assert torch.equal(with_cameras.truth, all_tinted.truth)
 
 
 def test_noise_has_the_variance_that_was_asked_for(remosaic_set):
