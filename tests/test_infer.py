@@ -23,7 +23,8 @@ PHASES = [pytest.param(cfa, id=f"{cfa.family}{cfa.phase}") for cfa in (*XTRANS.p
 class MeanOfNeighbours(nn.Module):
     """Each colour is the mean of its samples within 3 px that the network is shown; zeros beyond what it is shown.
 
-    It makes a constant frame constant if and only if masks and mosaic agree and every window holds real samples.
+    It makes a constant frame constant if and only if masks and mosaic agree and every window holds real samples. What
+    is not asked for is not a number.
     """
 
     cfa, multiple, margin, takes_noise = None, 8, 3, False
@@ -32,10 +33,13 @@ class MeanOfNeighbours(nn.Module):
         super().__init__()
         self.register_buffer("box", torch.ones(3, 1, 7, 7))
 
-    def forward(self, mosaic, masks):
+    def forward(self, mosaic, masks, inside=None):
         assert all(n % self.multiple == 0 for n in mosaic.shape[2:])
         samples, counts = (F.conv2d(x, self.box, padding=3, groups=3) for x in (mosaic * masks, masks))
-        return samples / counts
+        means = torch.full_like(samples, torch.nan)
+        asked = (..., *(inside or ()))
+        means[asked] = (samples / counts)[asked]
+        return means
 
 
 def unet(norm="none"):
@@ -260,9 +264,9 @@ def test_noise_reaches_the_network_on_the_scale_of_its_samples():
     seen = {}
 
     class Listener(PackedNet):
-        def forward(self, mosaic, masks, noise=None):
+        def forward(self, mosaic, masks, noise=None, inside=None):
             seen.update(mosaic=mosaic, masks=masks, noise=noise)
-            return super().forward(mosaic, masks, noise)
+            return super().forward(mosaic, masks, noise, inside)
 
     demosaicer = Demosaicer(Listener(width=4, blocks=0, noise=True), tile_px=600)
     level, read, shot, balance = np.array([0.1, 0.2, 0.05]), 0.003, 0.002, np.array([2.0, 1.0, 4.0])

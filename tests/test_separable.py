@@ -45,6 +45,17 @@ def test_a_block_is_the_one_that_it_stands_for(size, memory):
     assert torch.equal(features, before)
 
 
+@pytest.mark.parametrize("region", [(slice(4, 9), slice(3, 70)), (slice(0, 2), slice(100, 101))], ids=str)
+@torch.no_grad()
+def test_a_block_makes_what_is_asked_for_and_zeros(region):
+    own = SeparableBlock(block(16, 8))
+    features = torch.randn(1, 16, 12, 130)
+    given = own(features, region)
+    close(given[:, :, *region], own(features)[:, :, *region])
+    given[:, :, *region] = 0
+    assert not given.any()
+
+
 @torch.no_grad()
 def test_nothing_stays_nothing_and_powers_of_two_pass_through_exactly():
     """Exposure and grey depend on it: what is flat reaches the blocks as zeros."""

@@ -24,7 +24,7 @@ class Seen(nn.Module):
 
     cfa, multiple, margin, takes_noise = None, 1, 0, False
 
-    def forward(self, mosaic, masks):
+    def forward(self, mosaic, masks, inside=None):
         self.mosaic = mosaic
         return mosaic.expand(-1, 3, -1, -1)
 

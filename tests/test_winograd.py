@@ -13,7 +13,7 @@ from lincfa.infer import Demosaicer
 from lincfa.models import build
 from lincfa.models.cpu import for_cpu
 from lincfa.models.packed import PackedNet
-from lincfa.models.winograd import MOST_CHANNELS, Convolution, GatedBlock
+from lincfa.models.winograd import MOST_CHANNELS, OUT, Convolution, GatedBlock
 
 ROUNDING = 2e-5
 """Of the largest value: the transforms add values of up to 8 times the outputs' in float32 (7 to 8 digits)."""
@@ -70,6 +70,41 @@ def test_a_network_gives_the_same_pictures_and_stays_what_it_was(kind):
     assert any(isinstance(part, Convolution | GatedBlock) for part in fast.modules())
     assert str(network) == str(before)
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), before.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("region", [(slice(4, 9), slice(3, 23)), (slice(0, 2), slice(20, 21))], ids=str)
+@torch.no_grad()
+def test_a_gated_block_makes_what_is_asked_for_and_little_more(region):
+    """Whatever its memory holds beforehand: what it makes is of its input alone."""
+    torch.manual_seed(0)
+    block = PackedNet(width=24, blocks=1, gate=20).blocks[0]
+    features = torch.randn(1, 24, 19, 31).contiguous(memory_format=torch.channels_last)
+    given, wanted = GatedBlock(block)(features.clone(), region), GatedBlock(block)(features.clone())
+    close(given[:, :, *region], wanted[:, :, *region])
+    made = (given != features).any(1)[0].nonzero()
+    for axis, side in enumerate(region):
+        assert side.start <= made[:, axis].min() <= made[:, axis].max() < side.stop + OUT
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"family": "xtrans", "gate": 20},
+        {"family": "xtrans", "gate": 20, "coarse_blocks": 1, "coarse_width": 16},
+        {"family": "bayer", "gate": 12, "mean_of_colours": True, "tail_width": 4},
+        {"family": "bayer", "gate": 12, "separable": True, "kernel": 5, "coarse_blocks": 2, "coarse_width": 12},
+        {"family": "xtrans"},
+    ],
+    ids=str,
+)
+@torch.no_grad()
+def test_what_is_asked_for_of_a_picture_is_as_in_the_whole(kind):
+    torch.manual_seed(0)
+    network = for_cpu(build("packed", width=16, blocks=3, coding=0.5, **kind).eval())
+    mosaic, masks = torch.rand(1, 1, 120, 132), torch.from_numpy(network.cfa.masks(120, 132))[None]
+    whole = network(mosaic, masks)
+    for inside in [(slice(47, 72), slice(50, 91)), (slice(0, 40), slice(60, 132)), (slice(119, 120), slice(0, 1))]:
+        close(network(mosaic, masks, inside=inside)[:, :, *inside], whole[:, :, *inside])
 
 
 @pytest.mark.parametrize(

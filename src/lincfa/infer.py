@@ -111,7 +111,8 @@ class Demosaicer:
         for number, (y, x) in enumerate(itertools.product(*axes), 1):
             window = (y.phase, x.phase)
             patch = mosaic[np.ix_(y.source, x.source)].astype(np.float32, copy=False) * gain_map[window]
-            rgb = self._network(patch, masks[:, *window], gains[:, None] * told)[:, y.inside, x.inside]
+            inside = (y.inside, x.inside)
+            rgb = self._network(patch, masks[:, *window], gains[:, None] * told, inside)[:, *inside]
             torch.div(rgb, divisors, out=planes[:, y.tile, x.tile])
             if self.keep_samples:
                 _put_samples(out[y.tile, x.tile], mosaic[y.tile, x.tile], cfa.shift(y.tile.start, x.tile.start))
@@ -159,13 +160,13 @@ class Demosaicer:
             )
         return spans
 
-    def _network(self, mosaic: np.ndarray, masks: torch.Tensor, noise: np.ndarray) -> torch.Tensor:
-        """[H, W], [3, H, W], [3, 2] -> [3, H, W] in the network's phase and scale, on the CPU."""
+    def _network(self, mosaic: np.ndarray, masks: torch.Tensor, noise: np.ndarray, inside=None) -> torch.Tensor:
+        """[H, W], [3, H, W], [3, 2] -> [3, H, W] in the network's phase and scale, on the CPU; only inside if given."""
         dtype = PRECISIONS[self.precision]
         tensor = torch.from_numpy(mosaic).to(self.device)[None, None]
         with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             told = [torch.from_numpy(noise).to(self.device)[None]] if self.network.takes_noise else []
-            rgb = self.network(tensor, masks[None], *told)
+            rgb = self.network(tensor, masks[None], *told, inside=inside)
         return rgb[0].float().cpu()
 
     def _tile_that_fits(self) -> int:

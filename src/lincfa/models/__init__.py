@@ -1,12 +1,13 @@
 """Networks by name, and what every network takes and gives.
 
-    forward(mosaic [B, 1, H, W], masks [B, 3, H, W]) -> rgb [B, 3, H, W]
-    forward(mosaic, masks, noise [B, 3, 2]) -> rgb, where `network.takes_noise`
+    forward(mosaic [B, 1, H, W], masks [B, 3, H, W], inside=None) -> rgb [B, 3, H, W]
+    forward(mosaic, masks, noise [B, 3, 2], inside=None) -> rgb, where `network.takes_noise`
 
 Linear light, white balanced (grey is equal), black = 0, scaled by `normalising_gain`; H and W are multiples of
 `network.multiple`, and samples further than `network.margin` from a pixel do not reach it. `network.cfa` is the CFA,
 in its phase, that the network takes, or None where it takes any. noise: for each colour (read, shot) such that the
-variance at a photosite of it is read^2 + shot x signal, all on the scale of the mosaic.
+variance at a photosite of it is read^2 + shot x signal, all on the scale of the mosaic. inside: (rows, columns),
+slices of the output that are asked for: these are as without it, and what is elsewhere is undefined.
 """
 
 from __future__ import annotations

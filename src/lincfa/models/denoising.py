@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from lincfa.models.packed import PackedNet
+from lincfa.models.packed import PackedNet, Region
 
 GREY = 0.18
 """The signal at which noise is judged: what `lincfa.models.normalising_gain` brings a picture's mean to."""
@@ -37,16 +37,19 @@ class DenoisingNet(nn.Module):
         self.cfa, self.multiple = self.clean.cfa, math.lcm(self.clean.multiple, self.noisy.multiple)
         self.margin = max(self.clean.margin, self.noisy.margin)
 
-    def forward(self, mosaic: torch.Tensor, masks: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, mosaic: torch.Tensor, masks: torch.Tensor, noise: torch.Tensor | None = None, inside: Region = None
+    ) -> torch.Tensor:
         if noise is None:
-            return self.clean(mosaic, masks)
+            return self.clean(mosaic, masks, inside=inside)
         read, shot = noise[0].unbind(1)
         share = (torch.sqrt(read**2 + shot * GREY).mean() / FULL_DEVIATION).clamp(max=1)
         if not torch.jit.is_tracing():
             if (noise != noise[:1]).any():
                 raise ValueError("the mosaics of a batch have one noise")
             if share == 0:
-                return self.clean(mosaic, masks)
+                return self.clean(mosaic, masks, inside=inside)
             if share == 1:
-                return self.noisy(mosaic, masks, noise)
-        return torch.lerp(self.clean(mosaic, masks), self.noisy(mosaic, masks, noise), share)
+                return self.noisy(mosaic, masks, noise, inside)
+        clean, noisy = self.clean(mosaic, masks, inside=inside), self.noisy(mosaic, masks, noise, inside)
+        return torch.lerp(clean, noisy, share)

@@ -27,25 +27,27 @@ _inlined = numba.njit(inline="always")
 
 @functools.cache
 def block_rows(width: int, products: int) -> Callable:
-    """(image, first, own, last, out, start, stop): rows from start to stop of a separable block's output. image, out:
-    [H, W C]; first [C 2P], own [25 2P] and last [P C]: its convolutions, inputs before outputs. width: C, products: P,
-    both multiples of 4.
+    """(image, first, own, last, out, left, right, start, stop): cells from left to right, rows from start to stop, of a
+    separable block's output. image, out: [H, W C]; first [C 2P], own [25 2P] and last [P C]: its convolutions, inputs
+    before outputs. width: C, products: P, both multiples of 4.
 
     Strips of rows are computed from the top down, so that what is between the convolutions stays in the cache.
     """
     channels = 2 * products
 
     @_compiled
-    def rows(image, first, own, last, out, start, stop):
+    def rows(image, first, own, last, out, left, right, start, stop):
         height, length = image.shape
-        taken = np.empty((STRIP + 2 * REACH) * width, np.float32)
-        mixed = np.empty((KERNEL, (STRIP + 2 * REACH) * channels), np.float32)
-        sums, gated = np.empty(STRIP * channels, np.float32), np.empty(STRIP * products, np.float32)
-        change = np.empty(STRIP * width, np.float32)
-        for left in range(0, length, STRIP * width):
-            near, far = max(0, left - REACH * width), min(length, left + (STRIP + REACH) * width)
-            right = min(length, left + STRIP * width)
-            at = near - (left - REACH * width)
+        strips = -(-(right - left) // STRIP)
+        cells = -(-(right - left) // (4 * strips)) * 4  # of equal width, as the last one takes as long as the others
+        taken = np.empty((cells + 2 * REACH) * width, np.float32)
+        mixed = np.empty((KERNEL, (cells + 2 * REACH) * channels), np.float32)
+        sums, gated = np.empty(cells * channels, np.float32), np.empty(cells * products, np.float32)
+        change = np.empty(cells * width, np.float32)
+        for x in range(left, right, cells):
+            begin, end = x * width, min(right, x + cells) * width
+            near, far = max(0, begin - REACH * width), min(length, end + REACH * width)
+            at = near - (begin - REACH * width)
             for y in range(start - REACH, stop + REACH):
                 taken[:] = 0
                 if 0 <= y < height:
@@ -56,8 +58,8 @@ def block_rows(width: int, products: int) -> Callable:
                     _convolve(mixed, m - REACH, own, channels, sums)
                     _gate(sums, channels, gated)
                     _multiply(gated, products, last, width, change)
-                    for c in range(right - left):
-                        out[m, left + c] = image[m, left + c] + change[c]
+                    for c in range(end - begin):
+                        out[m, begin + c] = image[m, begin + c] + change[c]
 
     return rows
 

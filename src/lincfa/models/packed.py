@@ -16,6 +16,8 @@ from lincfa.models.unet import BatchNorm
 PACK = {"xtrans": (XTRANS, 3), "bayer": (RGGB, 2)}
 MEAN_CELLS = 3
 """Samples are taken relative to the mean of this many cells squared."""
+Region = tuple[slice, slice] | None
+"""Rows and columns of a picture or of cells; None: all."""
 LIGHT_REACH, COLOUR_REACH = 2, 3
 """Means of colours are of so many pixels to each side, and their differences from light of means of so many more."""
 
@@ -117,9 +119,11 @@ class PackedNet(nn.Module):
             self.noise = nn.Conv2d(3, width, 3, padding=1, bias=False)
             nn.init.zeros_(self.noise.weight)
 
-    def forward(self, mosaic: torch.Tensor, masks: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, mosaic: torch.Tensor, masks: torch.Tensor, noise: torch.Tensor | None = None, inside: Region = None
+    ) -> torch.Tensor:
         """noise: [B, 3, 2], read and shot noise of each colour (see `lincfa.models`), for a network that takes it; None
-        stands for none."""
+        stands for none. inside: what of the output is asked for, in pixels (see `lincfa.models`)."""
         coded = _power(mosaic, self.coding)
         local = self._local_mean(coded, masks) if self.relative else torch.zeros_like(coded)
         samples = F.pixel_unshuffle((coded - local) * masks, self.pack)
@@ -127,11 +131,15 @@ class PackedNet(nn.Module):
         if self.takes_noise and noise is not None:
             features = features + self.noise(self._noise_map(mosaic, noise))
         half = len(self.blocks) // 2
-        features = _through(self.blocks[:half], features)
+        last = grown(_of_cells(inside, self.pack), 2 if hasattr(self, "pixels") else 1)
+        middle = grown(last, _reach(self.blocks[half:]))
         if hasattr(self, "coarse"):
-            coarse = _through(self.coarse, self.down(F.pixel_unshuffle(features, 2)))
+            features = _through(self.blocks[:half], features, grown(middle, 2 * _reach(self.coarse) + 1))
+            coarse = _through(self.coarse, self.down(F.pixel_unshuffle(features, 2)), _of_cells(middle, 2))
             features = features + F.pixel_shuffle(self.up(coarse), 2)
-        features = _through(self.blocks[half:], features)
+        else:
+            features = _through(self.blocks[:half], features, middle)
+        features = _through(self.blocks[half:], features, last)
         with torch.autocast(samples.device.type, enabled=False):  # what the residual is added to keeps its bits
             linear = self.linear(samples)
         if hasattr(self, "pixels"):
@@ -174,9 +182,15 @@ class PackedNet(nn.Module):
 
 
 class Residual(nn.Sequential):
-    """Layers, and what went into them added to what comes out."""
+    """Layers, and what went into them added to what comes out. reach: cells to each side that an output depends on.
+    region: of the output, what is asked for; all of it is made here, as torch would copy the part, and that part alone
+    by `lincfa.models.cpu`."""
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
+    def __init__(self, *layers: nn.Module):
+        super().__init__(*layers)
+        self.reach = sum(layer.kernel_size[0] // 2 for layer in layers if isinstance(layer, nn.Conv2d))
+
+    def forward(self, features: torch.Tensor, region: Region = None) -> torch.Tensor:
         change = super().forward(features)
         return features + change if change.requires_grad else change.add_(features)
 
@@ -227,10 +241,25 @@ def _separable_block(width: int, kernel: int, gate: int) -> Residual:
     return Residual(Mixed(width, 2 * gate), own, Mixed(gate, width))
 
 
-def _through(blocks: nn.ModuleList, features: torch.Tensor) -> torch.Tensor:
-    for block in blocks:
-        features = block(features)
+def _through(blocks: nn.ModuleList, features: torch.Tensor, region: Region) -> torch.Tensor:
+    """region: what of the last block's output is asked for."""
+    for number, block in enumerate(blocks, 1):
+        features = block(features, grown(region, _reach(blocks[number:])))
     return features
+
+
+def _reach(blocks: nn.ModuleList) -> int:
+    return sum(block.reach for block in blocks)
+
+
+def grown(region: Region, by: int) -> Region:
+    """It may end beyond the picture."""
+    return region and tuple(slice(max(0, side.start - by), side.stop + by) for side in region)
+
+
+def _of_cells(region: Region, side: int) -> Region:
+    """The cells of so many a side that hold a region."""
+    return region and tuple(slice(part.start // side, -(-part.stop // side)) for part in region)
 
 
 def _conv(c_in: int, c_out: int, bias: bool, kernel: int = 3) -> nn.Conv2d:

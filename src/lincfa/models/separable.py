@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from lincfa.models.gated import GatedDepthwise, by_place
-from lincfa.models.gatedkernels import KERNEL, block_rows
-from lincfa.models.packed import Residual
+from lincfa.models.gatedkernels import KERNEL, REACH, block_rows
+from lincfa.models.packed import Region, Residual
 from lincfa.models.threads import in_bands
 
 
@@ -22,7 +22,9 @@ def fits(part: nn.Module) -> bool:
 
 class SeparableBlock(nn.Module):
     """As a packed network's separable block with kernels of 5 x 5, of channels in fours: [B, C, H, W] -> [B, C, H, W],
-    float32, channels last."""
+    float32, channels last; beyond a region the output is 0."""
+
+    reach = REACH
 
     def __init__(self, block: Residual):
         super().__init__()
@@ -32,11 +34,17 @@ class SeparableBlock(nn.Module):
         self.register_buffer("own", by_place(own))
         self.register_buffer("last", last[:, :, 0, 0].T.flatten())
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: torch.Tensor, region: Region = None) -> torch.Tensor:
         images = features.permute(0, 2, 3, 1).contiguous()
+        height, width = images.shape[1:3]
+        rows, columns = region or (slice(None), slice(None))
+        (top, bottom, _), (left, right, _) = rows.indices(height), columns.indices(width)
         out = torch.empty_like(images)
-        rows = block_rows(self.width, self.products)
+        for beyond in (out[:, :top], out[:, bottom:], out[:, top:bottom, :left], out[:, top:bottom, right:]):
+            beyond.zero_()  # not made, but seen by convolutions that take several cells at a time
+        make = block_rows(self.width, self.products)
         weights = [weight.numpy() for weight in (self.first, self.own, self.last)]
         for image, to in zip(images.flatten(2).numpy(), out.flatten(2).numpy(), strict=True):
-            in_bands(len(image), partial(rows, image, *weights, to))
+            band = partial(make, image, *weights, to, left, right)
+            in_bands(bottom - top, lambda first, last, band=band: band(top + first, top + last))
         return out.permute(0, 3, 1, 2)

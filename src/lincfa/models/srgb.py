@@ -30,6 +30,6 @@ class InSRGB(nn.Module):
         self.cfa, self.multiple, self.margin = network.cfa, network.multiple, network.margin
         self.tolerates_bf16 = getattr(network, "tolerates_bf16", False)
 
-    def forward(self, mosaic: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        coded = self.network(linear_to_srgb(mosaic.clamp(0, 1)), masks)
+    def forward(self, mosaic: torch.Tensor, masks: torch.Tensor, inside=None) -> torch.Tensor:
+        coded = self.network(linear_to_srgb(mosaic.clamp(0, 1)), masks, inside=inside)
         return srgb_to_linear(coded.clamp(0, 1))

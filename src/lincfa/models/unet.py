@@ -35,7 +35,7 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(_stage(2 * w, w, norm) for w in widths[:-1])
         self.head = nn.Conv2d(width, 3, 1)
 
-    def forward(self, mosaic: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    def forward(self, mosaic: torch.Tensor, masks: torch.Tensor, inside=None) -> torch.Tensor:
         features = self.down[0](torch.cat([mosaic, masks], 1))
         skips = []
         for stage in self.down[1:]:

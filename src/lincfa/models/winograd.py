@@ -8,7 +8,7 @@ Source: Lavin and Gray 2016, arXiv:1509.09308.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from functools import partial
 
 import numba
@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from lincfa.models.gate import Gate, least_size
-from lincfa.models.packed import Residual
+from lincfa.models.packed import Region, Residual, grown
 from lincfa.models.threads import in_bands
 
 OUT, IN = 4, 6
@@ -66,23 +66,26 @@ class Convolution(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         out = _empty(features, self.outputs)
-        convolve(features, self.kernel, out, WRITE)
+        convolve(features, self.kernel, out, WRITE, in_tiles(None, features.shape[2:]))
         return out
 
 
 class GatedBlock(nn.Module):
-    """As a packed network's block with a gate; its input becomes its output."""
+    """As a packed network's block with a gate; its input becomes its output, within region and a few cells more."""
+
+    reach = 2
 
     def __init__(self, block: Residual):
         super().__init__()
         self.register_buffer("first", transformed(block[0].weight))
         self.register_buffer("last", transformed(block[2].weight))
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: torch.Tensor, region: Region = None) -> torch.Tensor:
         features = features.contiguous(memory_format=torch.channels_last)
         products = _empty(features, self.last.shape[1])
-        convolve(features, self.first, products, GATE)
-        convolve(products, self.last, features, ADD)
+        last = in_tiles(region, features.shape[2:])
+        convolve(features, self.first, products, GATE, in_tiles(grown(last, 1), features.shape[2:]))
+        convolve(products, self.last, features, ADD, last)
         return features
 
 
@@ -92,25 +95,37 @@ def transformed(kernel: torch.Tensor) -> torch.Tensor:
     return nn.functional.pad(parts.flatten(0, 1).float(), (0, -len(kernel) % FULL)).contiguous()
 
 
-def convolve(features: torch.Tensor, kernel: torch.Tensor, out: torch.Tensor, finish: int) -> None:
-    """features: [B, C, H, W]; out: [B, O, H, W], or half of O with GATE, channels last. kernel: of `transformed`."""
+def in_tiles(region: Region, size: Sequence[int]) -> tuple[slice, slice]:
+    """What the tiles hold that a region of a picture of that size is in; the last may end beyond the picture."""
+    spans = [part.indices(n) for part, n in zip(region or (slice(None), slice(None)), size, strict=True)]
+    return tuple(slice(start, start + OUT * -(-(stop - start) // OUT)) for start, stop, _ in spans)
+
+
+def convolve(
+    features: torch.Tensor, kernel: torch.Tensor, out: torch.Tensor, finish: int, region: tuple[slice, slice]
+) -> None:
+    """features: [B, C, H, W]; out: [B, O, H, W], or half of O with GATE, channels last. kernel: of `transformed`.
+    region: of the output, what is made (`in_tiles`)."""
     features = features.contiguous(memory_format=torch.channels_last)
-    tiles = math.prod(-(-side // OUT) for side in features.shape[2:])
+    down, across = ((side.stop - side.start) // OUT for side in region)
+    grid = (region[0].start, region[1].start, across)
     for image, to in zip(features, out, strict=True):
-        in_bands(tiles, partial(_band, image, kernel, to, finish))
+        in_bands(down * across, partial(_band, image, kernel, to, finish, grid))
 
 
 @torch.inference_mode()
-def _band(image: torch.Tensor, kernel: torch.Tensor, out: torch.Tensor, finish: int, first: int, last: int) -> None:
-    """Tiles from first to last, in reading order. image, out: [C, H, W]."""
+def _band(
+    image: torch.Tensor, kernel: torch.Tensor, out: torch.Tensor, finish: int, grid: tuple, first: int, last: int
+) -> None:
+    """Tiles from first to last, in reading order. image, out: [C, H, W]. grid: top, left and the tiles of a row."""
     x, y = (plane.permute(1, 2, 0).numpy() for plane in (image, out))
     height, width, channels = x.shape
     x, y = x.reshape(height, -1), y.reshape(height, -1)  # no copies, as channels are last
     outputs = len(out) * (2 if finish == GATE else 1)
     for tile in range(first, last, CHUNK):
         taken = torch.empty(IN * IN, min(CHUNK, last - tile), channels)
-        _take(x, width, tile, taken.numpy())
-        _put(torch.bmm(taken, kernel).numpy(), tile, y, width, outputs, finish)
+        _take(x, *grid, tile, taken.numpy())
+        _put(torch.bmm(taken, kernel).numpy(), *grid, tile, y, width, outputs, finish)
 
 
 def _empty(like: torch.Tensor, channels: int) -> torch.Tensor:
@@ -134,16 +149,15 @@ def _four(m0, m1, m2, m3, m4, m5):
 
 
 @_compiled
-def _take(x, width, first, taken):
-    """x: [H, W C] -> taken: [36, tiles, C], of the tiles from `first` on."""
+def _take(x, up, before, across, first, taken):
+    """x: [H, W C] -> taken: [36, tiles, C], of the tiles from `first` on, of the grid."""
     height, length = x.shape
     _, tiles, channels = taken.shape
-    across = -(-width // OUT)
     values = np.empty(IN * IN * STRIDE, np.float32)
     edge = np.empty((IN, IN * channels), np.float32)
     for tile in range(tiles):
-        top = OUT * ((first + tile) // across) - 1
-        left = (OUT * ((first + tile) % across) - 1) * channels
+        top = up + OUT * ((first + tile) // across) - 1
+        left = (before + OUT * ((first + tile) % across) - 1) * channels
         right = left + IN * channels
         if top >= 0 and left >= 0 and top + IN <= height and right <= length:
             r0, r1, r2 = x[top, left:right], x[top + 1, left:right], x[top + 2, left:right]
@@ -181,10 +195,9 @@ def _copy(values, to):
 
 
 @_compiled
-def _put(made, first, y, width, outputs, finish):
+def _put(made, up, before, across, first, y, width, outputs, finish):
     """made: [36, tiles, O or more] -> y: [H, W O], or half of O with GATE."""
     height = y.shape[0]
-    across = -(-width // OUT)
     n = outputs // 2 if finish == GATE else outputs
     values = np.empty(IN * IN * STRIDE, np.float32)
     for tile in range(made.shape[1]):
@@ -203,7 +216,7 @@ def _put(made, first, y, width, outputs, finish):
                 m3, m4, m5 = row[c + 3 * STRIDE], row[c + 4 * STRIDE], row[c + 5 * STRIDE]
                 v0, v1, v2, v3 = _four(m0, m1, m2, m3, m4, m5)
                 row[c], row[c + STRIDE], row[c + 2 * STRIDE], row[c + 3 * STRIDE] = v0, v1, v2, v3
-        top, left = OUT * ((first + tile) // across), OUT * ((first + tile) % across)
+        top, left = up + OUT * ((first + tile) // across), before + OUT * ((first + tile) % across)
         for i in range(min(OUT, height - top)):
             for j in range(min(OUT, width - left)):
                 result = values[(i * IN + j) * STRIDE :]

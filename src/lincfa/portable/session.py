@@ -62,7 +62,9 @@ class OnnxNetwork(nn.Module):
     def label(self) -> str:
         return self.name if self.precision == "fp32" else f"{self.name} ({self.precision})"
 
-    def forward(self, mosaic: torch.Tensor, masks: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, mosaic: torch.Tensor, masks: torch.Tensor, noise: torch.Tensor | None = None, inside=None
+    ) -> torch.Tensor:
         inputs = {MOSAIC: mosaic.numpy()}
         if self.takes_noise:
             inputs[NOISE] = np.zeros((1, 3, 2), np.float32) if noise is None else noise.numpy()
