@@ -454,8 +454,8 @@ def test_auto_is_bfloat16_where_the_device_has_it_and_the_state_says_which(data,
 def test_bf16_of_separable_blocks_on_the_cpu_rounds_products_alone(data, tmp_path, monkeypatch):
     seen = []
 
-    def forward(network, *inputs):
-        output = whole(network, *inputs)
+    def forward(network, *inputs, **options):
+        output = whole(network, *inputs, **options)
         if torch.is_grad_enabled():
             seen.append((torch.backends.mkldnn.matmul.fp32_precision, torch.is_autocast_enabled("cpu"), output.dtype))
         return output
