@@ -253,7 +253,7 @@ def _reach(blocks: nn.ModuleList) -> int:
 
 
 def grown(region: Region, by: int) -> Region:
-    """It may end beyond the picture."""
+    """With so many cells more to each side; it may end beyond the picture."""
     return region and tuple(slice(max(0, side.start - by), side.stop + by) for side in region)
 
 
