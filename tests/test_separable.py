@@ -14,7 +14,7 @@ from lincfa.models.packed import PackedNet
 from lincfa.models.separable import SeparableBlock
 
 SEPARABLE = {"gate": 8, "separable": True, "kernel": 5}
-COARSE = {"coarse_blocks": 1, "coarse_width": 12}
+COARSE = {"coarse_blocks": 1, "coarse_width": 16}
 
 
 def block(width, gate):

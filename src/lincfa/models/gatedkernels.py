@@ -14,11 +14,12 @@ import numpy as np
 import torch
 
 from lincfa.models.gate import least_size
+from lincfa.models.products import ROWS, multiply
 
 KERNEL = 5
 REACH = KERNEL // 2
-STRIP = 64
-"""Cells side by side, a multiple of 4, whose five rows still are in the cache."""
+STRIP = 66
+"""Cells side by side, a multiple of ROWS, whose five rows still are in the cache."""
 LEAST = np.float32(least_size(torch.float32))
 
 _compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
@@ -28,8 +29,9 @@ _inlined = numba.njit(inline="always")
 @functools.cache
 def block_rows(width: int, products: int) -> Callable:
     """(image, first, own, last, out, left, right, start, stop): cells from left to right, rows from start to stop, of a
-    separable block's output. image, out: [H, W C]; first [C 2P], own [25 2P] and last [P C]: its convolutions, inputs
-    before outputs. width: C, products: P, both multiples of 4.
+    separable block's output. image, out: [H, W C]; own [25 2P]: its kernels of each channel, inputs before outputs;
+    first, of [C 2P], and last, of [P C]: its 1x1 convolutions, as `products.in_panels` gives them. width: C,
+    products: P, so that C and 2P are multiples of COLUMNS.
 
     Strips of rows are computed from the top down, so that what is between the convolutions stays in the cache.
     """
@@ -39,9 +41,10 @@ def block_rows(width: int, products: int) -> Callable:
     def rows(image, first, own, last, out, left, right, start, stop):
         height, length = image.shape
         strips = -(-(right - left) // STRIP)
-        cells = -(-(right - left) // (4 * strips)) * 4  # of equal width, as the last one takes as long as the others
-        taken = np.empty((cells + 2 * REACH) * width, np.float32)
-        mixed = np.empty((KERNEL, (cells + 2 * REACH) * channels), np.float32)
+        # Of equal width, as the last one takes as long as the others.
+        cells = -(-(right - left) // (ROWS * strips)) * ROWS
+        seen = cells + 2 * REACH
+        taken, mixed = np.empty(seen * width, np.float32), np.empty((KERNEL, seen * channels), np.float32)
         sums, gated = np.empty(cells * channels, np.float32), np.empty(cells * products, np.float32)
         change = np.empty(cells * width, np.float32)
         for x in range(left, right, cells):
@@ -52,12 +55,12 @@ def block_rows(width: int, products: int) -> Callable:
                 taken[:] = 0
                 if 0 <= y < height:
                     taken[at : at + far - near] = image[y, near:far]
-                _multiply(taken, width, first, channels, mixed[y % KERNEL])
+                multiply(taken.reshape(seen, width), first, seen, mixed[y % KERNEL].reshape(seen, channels))
                 m = y - REACH
                 if m >= start:
                     _convolve(mixed, m - REACH, own, channels, sums)
                     _gate(sums, channels, gated)
-                    _multiply(gated, products, last, width, change)
+                    multiply(gated.reshape(cells, products), last, cells, change.reshape(cells, width))
                     for c in range(end - begin):
                         out[m, begin + c] = image[m, begin + c] + change[c]
 
@@ -117,29 +120,6 @@ def _pad(image, channels, padded):
     start = REACH * channels
     for y in range(image.shape[0]):
         padded[y + REACH, start : start + image.shape[1]] = image[y]
-
-
-@_inlined
-def _multiply(cells, inputs, weight, outputs, to):
-    """cells [W inputs], weight [inputs outputs] -> to [W outputs]; W and inputs are multiples of 4."""
-    for x in range(0, len(to) // outputs, 4):
-        i, o = cells[x * inputs : (x + 4) * inputs], to[x * outputs : (x + 4) * outputs]
-        o[:] = 0
-        for k in range(0, inputs, 4):
-            a0, a1, a2, a3 = i[k], i[k + 1], i[k + 2], i[k + 3]
-            j = k + inputs
-            b0, b1, b2, b3 = i[j], i[j + 1], i[j + 2], i[j + 3]
-            j += inputs
-            c0, c1, c2, c3 = i[j], i[j + 1], i[j + 2], i[j + 3]
-            j += inputs
-            d0, d1, d2, d3 = i[j], i[j + 1], i[j + 2], i[j + 3]
-            w = weight[k * outputs : (k + 4) * outputs]
-            for n in range(outputs):
-                w0, w1, w2, w3 = w[n], w[outputs + n], w[2 * outputs + n], w[3 * outputs + n]
-                o[n] += a0 * w0 + a1 * w1 + a2 * w2 + a3 * w3
-                o[outputs + n] += b0 * w0 + b1 * w1 + b2 * w2 + b3 * w3
-                o[2 * outputs + n] += c0 * w0 + c1 * w1 + c2 * w2 + c3 * w3
-                o[3 * outputs + n] += d0 * w0 + d1 * w1 + d2 * w2 + d3 * w3
 
 
 @_inlined

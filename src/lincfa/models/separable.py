@@ -10,19 +10,20 @@ from torch import nn
 from lincfa.models.gated import GatedDepthwise, by_place
 from lincfa.models.gatedkernels import KERNEL, REACH, block_rows
 from lincfa.models.packed import Region, Residual
+from lincfa.models.products import COLUMNS, in_panels
 from lincfa.models.threads import in_bands
 
 
 def fits(part: nn.Module) -> bool:
     if not (isinstance(part, Residual) and isinstance(part[1], GatedDepthwise)):
         return False
-    first, own, last = part
-    return own.kernel_size == (KERNEL, KERNEL) and first.in_channels % 4 == last.in_channels % 4 == 0
+    first, own, _ = part
+    return own.kernel_size == (KERNEL, KERNEL) and first.in_channels % COLUMNS == first.out_channels % COLUMNS == 0
 
 
 class SeparableBlock(nn.Module):
-    """As a packed network's separable block with kernels of 5 x 5, of channels in fours: [B, C, H, W] -> [B, C, H, W],
-    float32, channels last; beyond a region the output is 0."""
+    """As a packed network's separable block with kernels of 5 x 5, of a multiple of 16 channels: [B, C, H, W] -> [B, C,
+    H, W], float32, channels last; beyond a region the output is 0."""
 
     reach = REACH
 
@@ -30,9 +31,9 @@ class SeparableBlock(nn.Module):
         super().__init__()
         first, own, last = (part.weight.detach() for part in block)
         self.width, self.products = first.shape[1], last.shape[1]
-        self.register_buffer("first", first[:, :, 0, 0].T.flatten())
+        self.register_buffer("first", in_panels(first[:, :, 0, 0].T))
         self.register_buffer("own", by_place(own))
-        self.register_buffer("last", last[:, :, 0, 0].T.flatten())
+        self.register_buffer("last", in_panels(last[:, :, 0, 0].T))
 
     def forward(self, features: torch.Tensor, region: Region = None) -> torch.Tensor:
         images = features.permute(0, 2, 3, 1).contiguous()

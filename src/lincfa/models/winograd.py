@@ -18,6 +18,7 @@ from torch import nn
 
 from lincfa.models.gate import Gate, least_size
 from lincfa.models.packed import Region, Residual, grown
+from lincfa.models.products import COLUMNS, ROWS, in_panels, multiply
 from lincfa.models.threads import in_bands
 
 OUT, IN = 4, 6
@@ -26,9 +27,7 @@ MOST_CHANNELS = 192
 STRIDE = 208
 """Of a tile's 36 values in the kernels' own memory: MOST_CHANNELS or more, known to the compiler, and no multiple of
 64, so that they fall on different lines of the cache."""
-FULL = 16
-"""Products of matrices are made for a multiple of so many outputs; with fewer they take as long or longer."""
-CHUNK = 72
+CHUNK = 4 * ROWS
 """So many tiles are transformed before they are multiplied: they still are in the cache."""
 KERNEL = (
     torch.tensor([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], dtype=torch.float64) / 24
@@ -79,10 +78,11 @@ class GatedBlock(nn.Module):
         super().__init__()
         self.register_buffer("first", transformed(block[0].weight))
         self.register_buffer("last", transformed(block[2].weight))
+        self.products = block[2].in_channels
 
     def forward(self, features: torch.Tensor, region: Region = None) -> torch.Tensor:
         features = features.contiguous(memory_format=torch.channels_last)
-        products = _empty(features, self.last.shape[1])
+        products = _empty(features, self.products)
         last = in_tiles(region, features.shape[2:])
         convolve(features, self.first, products, GATE, in_tiles(grown(last, 1), features.shape[2:]))
         convolve(products, self.last, features, ADD, last)
@@ -90,9 +90,9 @@ class GatedBlock(nn.Module):
 
 
 def transformed(kernel: torch.Tensor) -> torch.Tensor:
-    """[O, C, 3, 3] -> [36, C, O]: a kernel's part in the 36 products."""
+    """[O, C, 3, 3] -> [36, O / 16, C 16]: a kernel's part in the 36 products."""
     parts = torch.einsum("iy,ocyx,jx->ijco", KERNEL, kernel.detach().double().cpu(), KERNEL)
-    return nn.functional.pad(parts.flatten(0, 1).float(), (0, -len(kernel) % FULL)).contiguous()
+    return in_panels(parts.flatten(0, 1).float())
 
 
 def in_tiles(region: Region, size: Sequence[int]) -> tuple[slice, slice]:
@@ -108,24 +108,11 @@ def convolve(
     region: of the output, what is made (`in_tiles`)."""
     features = features.contiguous(memory_format=torch.channels_last)
     down, across = ((side.stop - side.start) // OUT for side in region)
+    channels, outputs = features.shape[1], out.shape[1] * (2 if finish == GATE else 1)
     grid = (region[0].start, region[1].start, across)
     for image, to in zip(features, out, strict=True):
-        in_bands(down * across, partial(_band, image, kernel, to, finish, grid))
-
-
-@torch.inference_mode()
-def _band(
-    image: torch.Tensor, kernel: torch.Tensor, out: torch.Tensor, finish: int, grid: tuple, first: int, last: int
-) -> None:
-    """Tiles from first to last, in reading order. image, out: [C, H, W]. grid: top, left and the tiles of a row."""
-    x, y = (plane.permute(1, 2, 0).numpy() for plane in (image, out))
-    height, width, channels = x.shape
-    x, y = x.reshape(height, -1), y.reshape(height, -1)  # no copies, as channels are last
-    outputs = len(out) * (2 if finish == GATE else 1)
-    for tile in range(first, last, CHUNK):
-        taken = torch.empty(IN * IN, min(CHUNK, last - tile), channels)
-        _take(x, *grid, tile, taken.numpy())
-        _put(torch.bmm(taken, kernel).numpy(), *grid, tile, y, width, outputs, finish)
+        x, y = (plane.detach().permute(1, 2, 0).flatten(1).numpy() for plane in (image, to))  # no copies
+        in_bands(down * across, partial(_band, x, kernel.numpy(), y, finish, channels, outputs, *grid))
 
 
 def _empty(like: torch.Tensor, channels: int) -> torch.Tensor:
@@ -149,10 +136,24 @@ def _four(m0, m1, m2, m3, m4, m5):
 
 
 @_compiled
-def _take(x, up, before, across, first, taken):
-    """x: [H, W C] -> taken: [36, tiles, C], of the tiles from `first` on, of the grid."""
+def _band(x, kernel, y, finish, channels, outputs, up, before, across, first, last):
+    """Tiles from first to last of a grid, in reading order. x: [H, W C], kernel: of `transformed` -> y: [H, W O], or
+    half of O with GATE. up, before, across: top, left and the tiles of a row."""
+    taken = np.zeros((IN * IN, CHUNK, channels), np.float32)
+    made = np.empty((IN * IN, CHUNK, kernel.shape[1] * COLUMNS), np.float32)
+    for tile in range(first, last, CHUNK):
+        tiles = min(CHUNK, last - tile)
+        _take(x, up, before, across, tile, tiles, taken)
+        for k in range(IN * IN):
+            multiply(taken[k], kernel[k], tiles, made[k])
+        _put(made, up, before, across, tile, tiles, y, outputs, finish)
+
+
+@_compiled
+def _take(x, up, before, across, first, tiles, taken):
+    """x: [H, W C] -> taken: [36, tiles or more, C], of the tiles from `first` on, of the grid."""
     height, length = x.shape
-    _, tiles, channels = taken.shape
+    channels = taken.shape[2]
     values = np.empty(IN * IN * STRIDE, np.float32)
     edge = np.empty((IN, IN * channels), np.float32)
     for tile in range(tiles):
@@ -195,12 +196,12 @@ def _copy(values, to):
 
 
 @_compiled
-def _put(made, up, before, across, first, y, width, outputs, finish):
-    """made: [36, tiles, O or more] -> y: [H, W O], or half of O with GATE."""
-    height = y.shape[0]
+def _put(made, up, before, across, first, tiles, y, outputs, finish):
+    """made: [36, tiles or more, O or more] -> y: [H, W O], or half of O with GATE."""
     n = outputs // 2 if finish == GATE else outputs
+    height, width = y.shape[0], y.shape[1] // n
     values = np.empty(IN * IN * STRIDE, np.float32)
-    for tile in range(made.shape[1]):
+    for tile in range(tiles):
         for j in range(IN):
             m0, m1, m2 = made[j, tile], made[j + 6, tile], made[j + 12, tile]
             m3, m4, m5 = made[j + 18, tile], made[j + 24, tile], made[j + 30, tile]
