@@ -29,9 +29,17 @@ def test_a_product_is_numpys(rows, inputs, outputs):
 def test_of_the_rows_only_so_many_are_needed():
     """Ten, made six at a time, do not depend on what is in the others."""
     random = np.random.default_rng(0)
-    samples, weight = random.normal(size=(4 * ROWS, 8)).astype(np.float32), torch.randn(8, COLUMNS)
+    samples, weight = (random.normal(size=size).astype(np.float32) for size in ((4 * ROWS, 8), (8, COLUMNS)))
     samples[10:] = np.nan
     to = np.zeros((4 * ROWS, COLUMNS), np.float32)
-    product(samples, in_panels(weight).numpy(), 10, to)
-    np.testing.assert_allclose(to[:10], samples[:10] @ weight.numpy(), atol=1e-5)
+    product(samples, in_panels(torch.from_numpy(weight)).numpy(), 10, to)
+    np.testing.assert_allclose(to[:10], samples[:10] @ weight, atol=1e-5)
     assert not to[2 * ROWS :].any()
+
+
+@pytest.mark.parametrize("change", [lambda x: x.astype(np.float64), np.asfortranarray])
+def test_what_is_not_contiguous_float32_is_refused(change):
+    """It would be read as if it were."""
+    samples, panels, to = (np.zeros(size, np.float32) for size in ((ROWS, 8), (1, 8 * COLUMNS), (ROWS, COLUMNS)))
+    with pytest.raises(numba.TypingError):
+        product(change(samples), panels, ROWS, to)

@@ -27,7 +27,7 @@ def in_panels(weight: torch.Tensor) -> torch.Tensor:
 @numba.njit(inline="always")
 def multiply(rows, panels, count, to):
     """The first `count` of rows [M, K] times what panels [N / 16, K 16] were made of -> to [M, N]; M is 6 or more.
-    All are contiguous. Others than the first `count` may change."""
+    All are contiguous float32, which the compiler asks for. Others than the first `count` may change."""
     for panel in range(len(panels)):
         for row in range(0, count, ROWS):
             _tile(rows, panels[panel], to, min(row, len(rows) - ROWS), panel * COLUMNS)
@@ -36,6 +36,8 @@ def multiply(rows, panels, count, to):
 @intrinsic
 def _tile(context, rows, panel, to, row, column):
     """rows [M, K], panel [K 16] -> to [M, N], from a row and a column on."""
+    if any((array.dtype, array.layout) != (types.float32, "C") for array in (rows, panel, to)):
+        return None
     return types.void(rows, panel, to, row, column), _emit
 
 
