@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,10 +22,5 @@ def in_bands(count: int, work: Callable[[int, int], object]) -> None:
 
 @functools.lru_cache(maxsize=2)
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Threads that use one thread of torch's each. process: whose they are, as a fork has none of its parent's."""
-    pool = ThreadPoolExecutor(threads, "bands", initializer=torch.set_num_threads, initargs=(1,))
-    all_there = threading.Barrier(threads)
-    for waiting in [pool.submit(all_there.wait) for _ in range(threads)]:
-        waiting.result()
-    torch.set_num_threads(torch.get_num_threads())  # else threads that begin later would have one as well
-    return pool
+    """process: whose threads they are, as a fork has none of its parent's."""
+    return ThreadPoolExecutor(threads, "bands")
