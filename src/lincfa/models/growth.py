@@ -44,19 +44,28 @@ def grow(network: nn.Module, smaller: nn.Module) -> None:
     )
     if not shapes_fit or not alike:
         raise ValueError("the network cannot hold the one that it is to start from")
-    new_blocks = network.blocks[len(smaller.blocks) :] if packed else []
-    for block in new_blocks:
+    new_blocks = _new_blocks(network, smaller) if packed else {}
+    for block in new_blocks.values():
         for parameter in block[-1].parameters():
             parameter.zero_()
-    within = {f"blocks.{number + len(smaller.blocks)}." for number in range(len(new_blocks))}
     for key, tensor in own.items():
         if key in given:
             source = given[key]
             if tensor.ndim == 4:
                 tensor[: len(source), source.shape[1] :] = 0
             tensor[tuple(slice(n) for n in source.shape)] = source
-        elif tensor.any() and not key.startswith(tuple(within)):
+        elif tensor.any() and not key.startswith(tuple(new_blocks)):
             raise ValueError(f"the network to start from has no {key}")
+
+
+def _new_blocks(network: PackedNet, smaller: PackedNet) -> dict[str, nn.Module]:
+    """By what the names of their weights begin with."""
+    new = {}
+    for level in ("blocks", "coarse"):
+        had = len(getattr(smaller, level, ()))
+        for number, block in enumerate(getattr(network, level, ())[had:], had):
+            new[f"{level}.{number}."] = block
+    return new
 
 
 def _with_products_twice(given: dict, fresh: dict) -> dict:

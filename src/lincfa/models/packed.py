@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -40,7 +41,7 @@ class PackedNet(nn.Module):
     and at equal width cost a quarter; but a picture then depends on which of its cells come together, and so a little
     on where the frame begins: for X-Trans, whose tile is its own shift by (3, 3), on its phase as well.
     gate: 0, or the channels of a product in each block, where otherwise a ReLU is (`Gate`); coarse blocks keep it, but
-    where they are separable: those have as many products as channels.
+    where they are separable: those have as many products as channels, or coarse_gates, one number for each.
     separable: whether a block with a gate mixes channels by 1x1 convolutions alone, and places by one kernel of each
     channel between them (NAFNet, Chen et al. 2022, arXiv:2204.04676): at equal cost it has more and wider blocks.
     kernel: side of the blocks' kernels on cells of 2 x 2 or 3 x 3, odd. tail_width: channels of a last 3x3 convolution
@@ -49,8 +50,8 @@ class PackedNet(nn.Module):
     colour around each pixel, so what a saturated colour differs from grey by does not drown its texture; the colours'
     differences from their mean are means of more pixels.
     Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family or norm, a gate beside
-    biases or norm, separable blocks without one, and pixels' means for X-Trans: 7 x 7 of its photosites are not of each
-    colour as often as any others.
+    biases or norm, separable blocks without one, coarse_gates that do not fit the blocks, and pixels' means for
+    X-Trans: 7 x 7 of its photosites are not of each colour as often as any others.
     """
 
     tolerates_bf16 = True
@@ -74,6 +75,7 @@ class PackedNet(nn.Module):
         mean_of_colours: bool = False,
         gate: int = 0,
         separable: bool = False,
+        coarse_gates: Sequence[int] = (),
     ):
         super().__init__()
         if family not in PACK:
@@ -84,6 +86,8 @@ class PackedNet(nn.Module):
             raise ValueError("gate is for networks without biases and norm")
         if separable and not gate:
             raise ValueError("separable is for blocks with a gate")
+        if coarse_gates and not (separable and len(coarse_gates) == coarse_blocks):
+            raise ValueError(f"coarse_gates are for separable blocks, one for each of {coarse_blocks} coarse ones")
         if mean_of_pixels and family != "bayer":
             raise ValueError(f"mean_of_pixels is for Bayer, not {family}")
         self.cfa, usual = PACK[family]
@@ -108,8 +112,8 @@ class PackedNet(nn.Module):
         if coarse_blocks:
             self.down, self.up = Mixed(4 * width, coarse_width), Mixed(coarse_width, 4 * width)
             self.coarse = nn.ModuleList(
-                _separable_block(coarse_width, kernel, coarse_width) if separable else _block(coarse_width, bias, norm)
-                for _ in range(coarse_blocks)
+                _separable_block(coarse_width, kernel, products) if separable else _block(coarse_width, bias, norm)
+                for products in coarse_gates or [coarse_width] * coarse_blocks
             )
         self.tail = _conv(width, tail_width * self.pack**2 or channels, bias)
         if tail_width:
