@@ -20,6 +20,8 @@ PAIRS = [(small, larger) for small in (SMALL, GATED) for larger in LARGER]
 PAIRS += [(GATED, {"gate": 6}), (GATED, {"gate": 6, "width": 9, "blocks": 3})]
 SEPARABLE = GATED | {"separable": True, "kernel": 5}
 PAIRS += [(SEPARABLE, larger) for larger in LARGER]
+COARSE = SEPARABLE | {"coarse_blocks": 1, "coarse_width": 8}
+PAIRS += [(COARSE, {"coarse_blocks": 2}), (COARSE, {"coarse_blocks": 3, "coarse_gates": (8, 4, 4), "width": 8})]
 
 
 @pytest.mark.parametrize(("small", "larger"), PAIRS)

@@ -139,8 +139,8 @@ def test_noise_reaches_the_network_and_none_is_taken_where_none_is_told(weights_
     with torch.inference_mode():
         told, untold = own(mosaic, masks, noise), own(mosaic, masks)
     assert (told - untold).abs().max() > 0.01
-    torch.testing.assert_close(network(mosaic, masks, noise), told, rtol=0, atol=1e-5)
-    torch.testing.assert_close(network(mosaic, masks), untold, rtol=0, atol=1e-5)
+    for given, wanted in ((network(mosaic, masks, noise), told), (network(mosaic, masks), untold)):
+        torch.testing.assert_close(given, wanted, rtol=0, atol=1e-5 * wanted.abs().max().item())
 
 
 def test_tiles_of_an_onnx_file_make_the_whole_frame(weights_file):
@@ -223,7 +223,7 @@ def test_integers_are_for_the_inner_convolutions_before_no_gate_and_come_close(w
         told["masks"] = torch.zeros(1, 3, *told["mosaic"].shape[2:])
         wanted, given = run_file(whole)(**told), run_file(integers)(**told)
         # With weights of 7 bits; of 8, processors without VNNI cut sums, and a gated network was off by 17 %.
-        assert 0 < rms((given - wanted).numpy()) < 0.06 * rms((wanted - wanted.mean()).numpy())
+        assert 0 < rms((given - wanted).numpy()) < 0.1 * rms((wanted - wanted.mean()).numpy())
     assert metadata(integers) == metadata(whole) | {"precision": "int8"}
 
 

@@ -65,8 +65,9 @@ def test_the_symmetric_part_is_a_projection(family):
     """What it takes away is orthogonal to what it leaves, of which it takes nothing more."""
     net = network(family, symmetric=False)
     for kernel, outputs, inputs in net.kernels_by_channels():
-        part = symmetric_part(kernel.detach(), outputs, inputs, net.pack)
-        torch.testing.assert_close(symmetric_part(part, outputs, inputs, net.pack), part)
+        kind = outputs, inputs, net.pack, net.measured
+        part = symmetric_part(kernel.detach(), *kind)
+        torch.testing.assert_close(symmetric_part(part, *kind), part)
         assert 0 < (part * kernel).sum().item() == pytest.approx(part.square().sum().item(), rel=1e-4)
 
 

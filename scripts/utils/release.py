@@ -9,7 +9,8 @@
 The first command writes the weights; the second describes them, by what evaluate.py, robustness.py and benchmark.py
 measured of them in between; evaluations and a robustness report of other weights are refused. --log takes the runs in
 their order where one started from another's weights. limits.md beside the weights is written by hand first, in words:
-figures stand in the card's tables. --card makes the README.md anew from the files that are there.
+figures stand in the card's tables. --card makes the README.md anew from the files that are there, and what metrics.json
+says of the network itself.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from lincfa.checkpoint import load_weights
 from lincfa.data.manifest import load_manifest
 from lincfa.release import (
     BENCHMARKS,
@@ -26,6 +28,7 @@ from lincfa.release import (
     collect,
     convert,
     measured,
+    of_network,
     training_data,
     write_sums,
     write_table,
@@ -68,7 +71,7 @@ def main() -> int:
 def _describe(args: argparse.Namespace, folder: Path) -> None:
     metrics, robustness = folder / "metrics.json", args.robustness
     if args.card:
-        facts = json.loads(metrics.read_text())
+        facts = json.loads(metrics.read_text()) | of_network(load_weights(args.weights).network)
     else:
         facts = collect(args.weights, args.log, args.eval, args.licence, args.licence_reason)
         if (folder / ROBUSTNESS).is_file():  # may be of the weights before
@@ -78,8 +81,8 @@ def _describe(args: argparse.Namespace, folder: Path) -> None:
     # A benchmark may be of other weights, or say of none: it holds times and memory, which are the shape's.
     if not args.card:
         write_table(folder / "training_data.tsv", training_data(load_manifest(args.data), args.sources))
-        metrics.write_text(json.dumps(facts, indent=1) + "\n")
         shutil.copyfile(args.log[-1] / "config.yaml", folder / "config.yaml")
+    metrics.write_text(json.dumps(facts, indent=1) + "\n")
     if args.robustness:
         shutil.copyfile(args.robustness, folder / ROBUSTNESS)
     if args.benchmark:

@@ -103,7 +103,6 @@ def collect(weights: Path, logs: list[Path], evaluations: list[Path], licence: s
     where the first started from a released model, that model's runs come before it. evaluations: files of
     scripts/utils/evaluate.py. Raises CheckpointError, OSError, and ValueError as `measured` does."""
     loaded = load_weights(weights)
-    network = loaded.network
     evaluated = []
     for path in evaluations:
         found = measured(path, weights, loaded.facts["name"])
@@ -117,13 +116,7 @@ def collect(weights: Path, logs: list[Path], evaluations: list[Path], licence: s
         "weights_sha256": file_sha256(weights),
         "family": loaded.family,
         "model": loaded.model,
-        "parameters": parameter_count(network),
-        "gmac_per_megapixel": round(gmac_per_megapixel(network), 1),
-        **_cost_of_both(network),
-        "margin_px": network.margin,
-        "multiple_px": network.multiple,
-        "any_phase": network.cfa is None,
-        "takes_noise": network.takes_noise,
+        **of_network(loaded.network),
         "licence": licence,
         "licence_reason": licence_reason,
         "best": {"images": loaded.facts["images"], "validation": loaded.facts["validation"]},
@@ -131,6 +124,19 @@ def collect(weights: Path, logs: list[Path], evaluations: list[Path], licence: s
         "run": runs[-1],
         "curve": _curve(logs[-1]),
         "evaluations": evaluated,
+    }
+
+
+def of_network(network: nn.Module) -> dict:
+    """The facts of metrics.json that the code says of a network: its size and cost, and what it takes."""
+    return {
+        "parameters": parameter_count(network),
+        "gmac_per_megapixel": round(gmac_per_megapixel(network), 1),
+        **_cost_of_both(network),
+        "margin_px": network.margin,
+        "multiple_px": network.multiple,
+        "any_phase": network.cfa is None,
+        "takes_noise": network.takes_noise,
     }
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lincfa.cfa import RGGB, XTRANS
+from lincfa.cfa import CFA, RGGB, XTRANS, batch_masks
 from lincfa.models.gate import Gate
 from lincfa.models.gated import GatedDepthwise
 from lincfa.models.unet import BatchNorm
@@ -104,7 +104,10 @@ class PackedNet(nn.Module):
         if coarse_blocks:
             self.margin += ((2 * (kernel // 2) if separable else 4) * coarse_blocks + 1) * self.pack
         channels = 3 * self.pack**2
-        self.head = _conv(channels, width, bias)
+        measured = _measured(self.cfa, self.pack)
+        self.register_buffer("measured", measured, persistent=False)
+        self.register_load_state_dict_pre_hook(_without_unmeasured)
+        self.head = _conv(len(measured), width, bias)
         self.blocks = nn.ModuleList(
             _separable_block(width, kernel, gate) if separable else _block(width, bias, norm, kernel, gate)
             for _ in range(blocks)
@@ -118,7 +121,7 @@ class PackedNet(nn.Module):
         self.tail = _conv(width, tail_width * self.pack**2 or channels, bias)
         if tail_width:
             self.pixels = _conv(tail_width, 3, bias)
-        self.linear = nn.Conv2d(channels, channels, 1, bias=False)
+        self.linear = nn.Conv2d(len(measured), channels, 1, bias=False)
         if noise:
             self.noise = nn.Conv2d(3, width, 3, padding=1, bias=False)
             nn.init.zeros_(self.noise.weight)
@@ -130,7 +133,7 @@ class PackedNet(nn.Module):
         stands for none. inside: what of the output is asked for, in pixels (see `lincfa.models`)."""
         coded = _power(mosaic, self.coding)
         local = self._local_mean(coded, masks) if self.relative else torch.zeros_like(coded)
-        samples = F.pixel_unshuffle((coded - local) * masks, self.pack)
+        samples = F.pixel_unshuffle((coded - local) * masks, self.pack)[:, self.measured]
         features = self.head(samples)
         if self.takes_noise and noise is not None:
             features = features + self.noise(self._noise_map(mosaic, noise))
@@ -159,8 +162,8 @@ class PackedNet(nn.Module):
         if self.separable:
             between += [(block[1].weight, "features", "own") for block in self.blocks]
         told = [(self.noise.weight, "features", "cells")] if self.takes_noise else []
-        head = [(self.head.weight, "features", "samples"), (self.tail.weight, "samples", "features")]
-        return [*head, (self.linear.weight, "samples", "samples"), *between, *told]
+        head = [(self.head.weight, "features", "measured"), (self.tail.weight, "samples", "features")]
+        return [*head, (self.linear.weight, "samples", "measured"), *between, *told]
 
     def _local_mean(self, coded: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """[B, 1, H, W], or [B, 3, H, W] with mean_of_colours."""
@@ -210,6 +213,20 @@ class Mixed(nn.Conv2d):
         if not self.training:
             return super().forward(features)
         return F.linear(features.permute(0, 2, 3, 1), self.weight.flatten(1)).permute(0, 3, 1, 2)
+
+
+def _measured(cfa: CFA, pack: int) -> torch.Tensor:
+    """Of the colours at a cell's photosites, in the order of `pixel_unshuffle`, those that the CFA sees in any cell."""
+    side = math.lcm(cfa.period[0], pack)
+    return F.pixel_unshuffle(batch_masks([cfa], side, side), pack).amax((0, 2, 3)).nonzero().flatten()
+
+
+def _without_unmeasured(network: PackedNet, weights: dict, prefix: str, *_: object) -> None:
+    """Take from older weights what they have for samples that are always 0."""
+    for name in ("head", "linear"):
+        key = f"{prefix}{name}.weight"
+        if key in weights and weights[key].shape[1] == 3 * network.pack**2:
+            weights[key] = weights[key][:, network.measured.to(weights[key].device)]
 
 
 def _pixel_mean(samples: torch.Tensor, reach: int) -> torch.Tensor:
