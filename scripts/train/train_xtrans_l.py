@@ -1,4 +1,4 @@
-"""xtrans-l: a packed network for X-Trans within 250 GMAC per megapixel (222), grown from xtrans-s.
+"""xtrans-l: a packed network for X-Trans within 250 GMAC per megapixel (220), grown from xtrans-s.
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5

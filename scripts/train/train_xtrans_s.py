@@ -1,4 +1,4 @@
-"""xtrans-s: a packed network for X-Trans within 45 GMAC per megapixel (41.9), on photographs.
+"""xtrans-s: a packed network for X-Trans within 45 GMAC per megapixel (41.0), on photographs.
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5

@@ -1,4 +1,4 @@
-"""xtrans-s-denoise: its noisy half, of separable blocks, within 45 GMAC per megapixel (43.6), from scratch.
+"""xtrans-s-denoise: its noisy half, of separable blocks, within 45 GMAC per megapixel (42.2), from scratch.
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/train/train_xtrans_s_denoise.py --data data/photographs
