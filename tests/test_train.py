@@ -227,6 +227,17 @@ def test_changed_data_are_refused(data, whole, tmp_path):
         train(tiny_config(tmp_path / "v4"), whole)
 
 
+def test_a_run_of_an_earlier_form_of_its_network_is_refused(data, whole, tmp_path):
+    """Its weights would load, but what the optimizer keeps of them would not fit."""
+    state = load_state(whole / "checkpoints/tiny/state.pt")
+    name, kernel = next((n, t) for n, t in state["network"].items() if t.ndim == 4)
+    state["network"][name] = torch.cat((kernel, kernel), 1)
+    (tmp_path / "checkpoints/tiny").mkdir(parents=True)
+    save_state(tmp_path / "checkpoints/tiny/state.pt", state)
+    with pytest.raises(TrainingError, match="earlier form of this network"):
+        train(tiny_config(data), tmp_path)
+
+
 def test_settings_that_do_not_decide_what_is_learnt_are_free(data, whole, capsys):
     train(tiny_config(data, workers=1, save_every_s=5.0, device="auto"), whole)
     assert "nothing to do" in capsys.readouterr().out
