@@ -23,6 +23,8 @@ def test_each_weight_is_the_mean_of_all(saved, tmp_path, run_script):
     mean = load_weights(tmp_path / "mean/best.pt")
     assert {float(v) for tensor in mean.network.state_dict().values() for v in tensor.flatten()} == {3.0}
     assert mean.facts == {"name": "mean", "mean_of_sha256": [file_sha256(file) for file in files]}
+    status, _, said = run_script("utils/release.py", tmp_path / "mean/best.pt", "--to", tmp_path / "released")
+    assert (status, "weights of no training run" in said, (tmp_path / "released").exists()) == (1, True, False)
 
 
 @pytest.mark.parametrize("other", [{"width": 8}, {"family": "bayer"}], ids=str)

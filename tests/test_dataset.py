@@ -202,6 +202,12 @@ def test_teacher_samples_lie_on_their_own_colours_wherever_they_are_cut_and_turn
     assert {phase_in(masks) for masks in batch.masks} == set(XTRANS.phases)
 
 
+def test_teacher_samples_in_one_phase_lie_on_their_own_colours_too(three_constants):
+    batch = patch_set(three_constants, AugmentConfig(phases=False)).batch(range(300))
+    assert (batch.mosaic - sampled(batch)).abs().max() < 1e-3 * batch.truth.max()
+    assert {phase_in(masks) for masks in batch.masks} == {XTRANS}
+
+
 def test_teacher_samples_lie_on_their_own_places(teacher_set):
     """Ramps would show a mosaic that is shifted or turned against its truth."""
     _, listed = only(teacher_set, "smooth")

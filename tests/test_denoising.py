@@ -69,7 +69,8 @@ def test_a_release_joins_the_two(tmp_path, noisy):
     for name, part in (("clean", made.clean), ("noisy", made.noisy)):
         arguments = PARTS if name == "clean" else (noisy or PARTS) | {"noise": True}
         model = {"name": "packed", **arguments}
-        save_weights(tmp_path / f"{name}.pt", model, part.state_dict(), "xtrans", {"name": name})
+        facts = {"name": name, "images": 16, "validation": {}}
+        save_weights(tmp_path / f"{name}.pt", model, part.state_dict(), "xtrans", facts)
     joined = load_weights(convert(tmp_path / "noisy.pt", tmp_path / "both", str(tmp_path / "clean.pt"))).network
     given, noise = inputs(), of_deviation(0.4)
     with torch.inference_mode():

@@ -119,3 +119,20 @@ def test_another_architecture_takes_only_its_own_weights():
     grow(same, small)
     for key, tensor in small.state_dict().items():
         assert torch.equal(same.state_dict()[key], tensor)
+
+
+OTHER_COARSE = [{"coarse_gates": (12,)}, {"coarse_gates": (12, 4), "coarse_blocks": 2}, {"coarse_width": 12}]
+
+
+@pytest.mark.parametrize("other", [*OTHER_COARSE, {"blocks": 4}], ids=str)
+def test_coarse_blocks_keep_their_products_and_their_place(other):
+    """Values and gates lie one after the other: with more of them old gates would become values."""
+    with pytest.raises(ValueError, match="start from"):
+        grow(build(**(COARSE | other)), build(**COARSE))
+
+
+def test_wider_coarse_blocks_of_as_many_products_give_the_same_pictures():
+    smaller, network = build(**COARSE), build(**COARSE | {"coarse_width": 12, "coarse_gates": (8,), "blocks": 3})
+    with torch.no_grad():
+        grow(network, smaller)
+        torch.testing.assert_close(network(*inputs()), smaller(*inputs()), atol=1e-5, rtol=1e-5)

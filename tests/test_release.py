@@ -86,6 +86,8 @@ REPORT = {
     "command": "python r.py",
     "cfa": "xtrans",
     "reference": "markesteijn3",
+    "machine": "x86_64 (AVX2), 2 cores",
+    "suites": {"truth:few": [], "truth:more": []},
     "models": {
         "released": {"edge_rmse_mean": 0.061, "worst_images": {"truth:few/7": -0.5}},
         "markesteijn3": {"edge_rmse_mean": 0.043},
@@ -208,6 +210,9 @@ def test_a_card_shows_where_the_validation_curve_of_the_last_run_ends(run):
     facts["best"]["validation"]["psnr_linear_db"] = 30.04
     (folder / "metrics.json").write_text(json.dumps(facts))
     assert "| best weights | after 32 patches, by linear PSNR on the validation images |\n" in card(folder)
+    (folder / "metrics.json").write_text(json.dumps(facts | {"takes_noise": True}))  # which those images have none of
+    assert "| chosen weights | after 32 patches, not by the validation images |\n" in card(folder)
+    (folder / "metrics.json").write_text(json.dumps(facts))
     del facts["curve"]  # a folder of before
     (folder / "metrics.json").write_text(json.dumps(facts))
     assert "end of the curve" not in card(folder)
@@ -317,6 +322,7 @@ def test_a_card_says_which_limits_fail_and_where_the_cause_is(run):
     assert "- edges: 0.061, at most 0.043: fails; cause: see Limits\n" in text
     assert "- not measured: worse images, at most 0.01\n" in text
     assert "truth:few/7 -0.50 dB" in text
+    assert "(`python r.py`; x86_64 (AVX2), 2 cores), and the images of truth:few and truth:more." in text
     assert "others" not in text.split("## Robustness")[1]
     assert text.index("## Robustness") < text.index("## Limits")
 

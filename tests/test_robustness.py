@@ -90,6 +90,14 @@ def test_a_blurred_edge_is_worse_in_every_case(cfa):
     assert found["edge_cases"][found["edge_worst_case"]] == found["edge_rmse_worst"]
 
 
+@CFAS
+def test_edges_of_each_angle_are_seen_at_all_phases(cfa):
+    phases = {}
+    for scene, angle in probes.edge_scenes(cfa).values():
+        phases.setdefault(angle, set()).add(scene.cfa)
+    assert phases == {angle: set(cfa.phases) for angle in scenes.EDGE_ANGLES_DEG}
+
+
 def test_a_fault_of_upright_and_level_edges_is_found_at_their_angles_alone():
     def fault(rgb, scene):
         return rgb + 0.01 * (angle_of(scene) in (0, 90)) * scenes.GAINS

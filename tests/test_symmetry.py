@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_config
+from tiny import in_one_phase, tiny_config
 
 from lincfa.cfa import RGGB, XTRANS
 from lincfa.checkpoint import load_weights
@@ -13,7 +13,7 @@ from lincfa.data.torture import torture_scene
 from lincfa.infer import Demosaicer
 from lincfa.models import build
 from lincfa.models.growth import grow
-from lincfa.models.symmetry import Symmetry, symmetric_part
+from lincfa.models.symmetry import Symmetry
 from lincfa.train import train
 from lincfa.trainconfig import TrainingError
 
@@ -64,10 +64,10 @@ def test_a_network_that_is_told_of_noise_is_symmetric_in_it_too():
 def test_the_symmetric_part_is_a_projection(family):
     """What it takes away is orthogonal to what it leaves, of which it takes nothing more."""
     net = network(family, symmetric=False)
+    symmetry = Symmetry(net)
     for kernel, outputs, inputs in net.kernels_by_channels():
-        kind = outputs, inputs, net.pack, net.measured
-        part = symmetric_part(kernel.detach(), *kind)
-        torch.testing.assert_close(symmetric_part(part, *kind), part)
+        part = symmetry._part(kernel.detach(), outputs, inputs)
+        torch.testing.assert_close(symmetry._part(part, outputs, inputs), part)
         assert 0 < (part * kernel).sum().item() == pytest.approx(part.square().sum().item(), rel=1e-4)
 
 
@@ -117,8 +117,7 @@ MODEL = {"name": "packed", "width": 4, "blocks": 1, "coding": 0.5}
 
 def symmetric_config(data, **changes):
     config = tiny_config(data, model=MODEL, symmetric=True, precision="bf16", channels_last=True, **changes)
-    optim = replace(config.optim, lr=1e-2, muon=("head", "blocks", "tail"))
-    return replace(config, data=replace(config.data, patch_px=36), optim=optim)
+    return replace(in_one_phase(config), optim=replace(config.optim, lr=1e-2, muon=("head", "blocks", "tail")))
 
 
 def test_training_keeps_a_network_symmetric(tiny_data, tmp_path):

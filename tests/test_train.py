@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tiny import BATCH, tiny_config
+from tiny import BATCH, in_one_phase, tiny_config
 
 from lincfa import train as loop
 from lincfa.checkpoint import load_state, load_weights, save_state, save_weights
@@ -233,7 +233,7 @@ def test_a_run_of_an_earlier_form_of_its_network_is_refused(data, whole, tmp_pat
     name, kernel = next((n, t) for n, t in state["network"].items() if t.ndim == 4)
     state["network"][name] = torch.cat((kernel, kernel), 1)
     (tmp_path / "checkpoints/tiny").mkdir(parents=True)
-    save_state(tmp_path / "checkpoints/tiny/state.pt", state)
+    save_state(tmp_path / "checkpoints/tiny/state.pt", state | {"images": 3 * BATCH})
     with pytest.raises(TrainingError, match="earlier form of this network"):
         train(tiny_config(data), tmp_path)
 
@@ -339,10 +339,15 @@ def test_settings_that_do_not_fit_are_refused(data, tmp_path, change, said):
 PACKED = {"name": "packed", "width": 4, "blocks": 1, "coarse_blocks": 1, "coarse_width": 4}
 
 
+def test_a_network_of_one_phase_is_not_trained_on_others(data, tmp_path):
+    config = tiny_config(data, model=PACKED)
+    with pytest.raises(TrainingError, match="takes one phase"):
+        train(replace(config, data=replace(config.data, patch_px=36)), tmp_path)
+
+
 def muon_config(data, **changes):
-    config = tiny_config(data, model=PACKED, precision="bf16", channels_last=True, **changes)
-    optim = replace(config.optim, muon=("head", "blocks", "down", "coarse", "up", "tail"))
-    return replace(config, data=replace(config.data, patch_px=36), optim=optim)
+    config = in_one_phase(tiny_config(data, model=PACKED, precision="bf16", channels_last=True, **changes))
+    return replace(config, optim=replace(config.optim, muon=("head", "blocks", "down", "coarse", "up", "tail")))
 
 
 def test_a_run_with_muon_that_was_stopped_and_goes_on_equals_one_that_was_not(data, tmp_path, monkeypatch):
@@ -476,8 +481,7 @@ def test_bf16_of_separable_blocks_on_the_cpu_rounds_products_alone(data, tmp_pat
     before = torch.backends.mkldnn.matmul.fp32_precision
     model = {"name": "packed", "width": 4, "blocks": 1, "gate": 4, "separable": True, "kernel": 5}
     for precision in ("bf16", "fp32"):
-        config = tiny_config(data, steps=1, model=model, precision=precision)
-        train(replace(config, data=replace(config.data, patch_px=36)), tmp_path / precision)
+        train(in_one_phase(tiny_config(data, steps=1, model=model, precision=precision)), tmp_path / precision)
     assert seen == [("bf16", False, torch.float32), (before, False, torch.float32)]
     assert torch.backends.mkldnn.matmul.fp32_precision == before
     for rounded, exact in zip(*(state(tmp_path / p)["network"].values() for p in ("bf16", "fp32")), strict=True):

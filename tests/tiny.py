@@ -51,3 +51,9 @@ def tiny_config(data: Path, steps: int = 6, **changes) -> TrainConfig:
         save_every_s=0.0,
     )
     return replace(config, **changes)
+
+
+def in_one_phase(config: TrainConfig) -> TrainConfig:
+    """For packed networks: patches in phase 0, of whole cells."""
+    data = replace(config.data, patch_px=36, augment=replace(config.data.augment, phases=False))
+    return replace(config, data=data)

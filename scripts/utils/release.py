@@ -42,7 +42,9 @@ def main() -> int:
         "--to", type=Path, metavar="FOLDER", help="only write the weights there, in the released format"
     )
     parser.add_argument("--clean", metavar="MODEL", help="with --to: what gives the pictures without noise")
-    parser.add_argument("--card", action="store_true", help="only the card and the checksums")
+    parser.add_argument(
+        "--card", action="store_true", help="only the card, the checksums and what the code says of the network"
+    )
     parser.add_argument("--log", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--eval", type=Path, nargs="+", default=[], metavar="JSON")
     parser.add_argument("--data", type=Path, metavar="DIR")

@@ -21,7 +21,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from lincfa.evaluate import REFERENCES, json_safe, load_suite
-from lincfa.provenance import command_line, git_commit
+from lincfa.provenance import command_line, git_commit, machine
 from lincfa.release import HASHES, weights_hashes
 from lincfa.robustness.report import (
     load_candidate,
@@ -64,9 +64,9 @@ def main() -> int:
     show(report)
     if args.json:
         algorithms = {c.model.name: c.model.algorithm for c in candidates}
-        facts = {"command": command_line(), "commit": git_commit(), "algorithms": algorithms, HASHES: hashes}
+        facts = {"command": command_line(), "commit": git_commit(), "machine": machine(), "algorithms": algorithms}
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(json_safe(facts | report), indent=1) + "\n")
+        args.json.write_text(json.dumps(json_safe(facts | {HASHES: hashes} | report), indent=1) + "\n")
     if args.panel:
         args.panel.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(panel(candidates, report)).save(args.panel)

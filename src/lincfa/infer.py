@@ -16,7 +16,7 @@ from lincfa.models import normalising_gain
 from lincfa.runtime import computes_in_bf16
 
 BORDER_PX = 16
-"""A frame is extended in phase by at least this much, so that no network sees the edge of its own padding."""
+"""A frame is extended in phase by at least this much; what a network sees beyond is 0."""
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 TILE_BYTES = 250e6
 """Working memory of a tile on the CPU: with twice as much, smaller margins save less than the seconds vary."""

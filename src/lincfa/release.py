@@ -46,9 +46,11 @@ def convert(weights: Path, folder: Path, clean: str | None = None) -> Path:
     The model is called like the folder. What else lies there is of the old weights until it is made anew.
     clean: a model whose pictures it is to give where there is no noise (see lincfa.models.denoising); the checkpoint's
     network was trained on noise.
-    Raises CheckpointError, OSError, and ValueError where the two do not belong together.
+    Raises CheckpointError, OSError, and ValueError where the two do not belong together, or for weights of no training.
     """
     loaded, path = load_weights(weights), folder / RELEASED
+    if not loaded.facts.keys() >= {"images", "validation"}:
+        raise ValueError(f"{weights}: weights of no training run, so there is nothing to describe them by")
     facts = loaded.facts | {"name": folder.name}
     model, network = loaded.model, loaded.network
     if clean:
@@ -231,7 +233,7 @@ def card(folder: Path) -> str:
         ("weights", f"`{facts['weights']}`, {facts['licence']}"),
         *_runs([*facts.get("earlier_runs", []), facts["run"]]),
         *([("end of the curve", f"{', '.join(curve)}: linear PSNR on the validation images")] if curve else []),
-        _chosen(facts["best"], facts.get("curve", [])),
+        _chosen(facts),
     ]
     parts = [f"# {facts['name']}", _markdown(("", ""), rows), "## Results"]
     parts.append("Means over images; PSNR in dB with a border of 24 px cut. All models had the same mosaics.")
@@ -248,10 +250,12 @@ def card(folder: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _chosen(best: dict, curve: list[dict]) -> tuple[str, str]:
-    """A card's row on which of a run's weights are released."""
-    after = f"after {best['images']:,} patches"
-    if any(p["psnr_linear_db"] > best["validation"]["psnr_linear_db"] for p in curve):
+def _chosen(facts: dict) -> tuple[str, str]:
+    """A card's row on which of a run's weights are released. Validation images without noise choose nothing for a
+    network that is told of noise."""
+    best, after = facts["best"], f"after {facts['best']['images']:,} patches"
+    better = any(p["psnr_linear_db"] > best["validation"]["psnr_linear_db"] for p in facts.get("curve", []))
+    if better or facts["takes_noise"]:
         return "chosen weights", f"{after}, not by the validation images"
     return "best weights", f"{after}, by linear PSNR on the validation images"
 
@@ -306,7 +310,8 @@ def _robustness(report: dict, facts: dict, own: set[str]) -> list[str]:
     head, rows = robustness.table(report)
     parts = [
         "## Robustness",
-        f"Synthetic scenes with known truth, {report['cfa']}, without noise unless said (`{report['command']}`). "
+        f"Synthetic scenes with known truth, {report['cfa']}, without noise unless said (`{report['command']}`; "
+        f"{report.get('machine', 'machine not recorded')}), and the images of {' and '.join(report['suites'])}. "
         f"The reference is LibRaw's {report['reference']}, whose mosaics are rounded to 14 bits and its output to 16. "
         "Networks get mosaics that are not rounded, except in rows of 14-bit steps, which show what a sensor's own "
         "steps cost every model. K R G B C M Y W are the corners of the RGB cube; an edge at 0° is upright. Phases are "

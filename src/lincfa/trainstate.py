@@ -96,7 +96,10 @@ class TrainState:
             text = "; ".join(f"{k.removeprefix('config.')}: {a} -> {b}" for k, (a, b) in changed.items())
             raise TrainingError(f"{self.folder} holds a run with other settings ({text}); give another name")
         shapes = {name: tensor.shape for name, tensor in self.network.state_dict().items()}
-        if any(state["network"][name].shape != shape for name, shape in shapes.items() if name in state["network"]):
+        earlier = any(
+            state["network"][name].shape != shape for name, shape in shapes.items() if name in state["network"]
+        )
+        if earlier and state["images"] < self.config.images:
             raise TrainingError(f"{self.folder} holds a run of an earlier form of this network; give another name")
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])

@@ -1,4 +1,4 @@
-"""bayer-s of separable blocks, within 35 GMAC per megapixel (34.5), from scratch: v5.31.
+"""bayer-s of separable blocks, within 35 GMAC per megapixel (33.3), from scratch: v5.31.
 
     python scripts/utils/build_dataset_v4.py --raw DIR --out data/photographs
     python scripts/utils/torture_v2.py --out data/torture_corners --seed 1 --count 3900 --corners 0.5

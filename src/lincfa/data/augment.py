@@ -25,7 +25,7 @@ _LINEAR_OF_BYTE = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 class AugmentConfig:
     """Ranges are (low, high), drawn uniformly.
 
-    phases: use all shifts of the CFA.
+    phases: use all shifts of the CFA; otherwise all patches are in the family's phase 0.
     symmetries: of the square, by their numbers in `lincfa.cfa.dihedral`: (0, 1, 2, 3) are quarter turns, (0, 2, 5, 7)
     flips left-right and up-down, (0,) is none.
 

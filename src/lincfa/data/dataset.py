@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from bisect import bisect_right
@@ -121,6 +122,8 @@ class PatchSet:
             records = listed
         self._reach = 0 if self.teacher else OLPF_RADIUS
         side = patch_px + 2 * self._reach
+        if self.teacher and not config.phases:
+            side += max(self.cfa.period) - 1  # room to move a patch into phase
         small = [r.id for r in records if min(r.rgb.shape[:2]) < side]
         if small:
             raise DatasetError(f"{folder}: smaller than a patch of {side} px: {', '.join(small[:5])}")
@@ -211,6 +214,8 @@ class PatchSet:
         """(rgb [3, P + 2r, P + 2r], mosaic [1, P, P] or None, cfa, the CFA that the network is told) of one sample,
         not decoded yet. The two CFAs are equal but for the faults in config.untracked."""
         side = patch_px + 2 * self._reach
+        if source.mosaic is not None and not self.config.phases:
+            top, left = _in_phase(source.cfa, self.cfa, top, left, d.dihedral, side)
         area = (slice(top, top + side), slice(left, left + side))
         flips, crops = ("flip" in self.config.untracked), ("crop" in self.config.untracked)
         compressed = self.config.jpeg_quality is not None and not d.torture
@@ -422,6 +427,20 @@ def _masks(cfa: CFA, side: int, device: torch.device) -> torch.Tensor:
 def _moved(cfa: CFA, dy: int, dx: int, k: int, side: int) -> CFA:
     """The CFA of a square that begins at (dy, dx) and is turned by dihedral k."""
     return cfa.shift(dy, dx).dihedral(k, side, side)
+
+
+def _in_phase(cfa: CFA, wanted: CFA, top: int, left: int, k: int, side: int) -> tuple[int, int]:
+    """The place of a square near one at (top, left) that has the wanted CFA once it is turned by dihedral k."""
+    dy, dx = _offset(cfa, wanted, k, side)
+    p, q = cfa.period
+    y, x = top - (top - dy) % p, left - (left - dx) % q
+    return y + p * (y < 0), x + q * (x < 0)
+
+
+@lru_cache(maxsize=1024)
+def _offset(cfa: CFA, wanted: CFA, k: int, side: int) -> tuple[int, int]:
+    places = itertools.product(*map(range, cfa.period))
+    return next(place for place in places if _moved(cfa, *place, k, side) == wanted)
 
 
 def _reference(family: str) -> CFA:

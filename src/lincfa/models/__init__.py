@@ -60,8 +60,8 @@ def parameter_count(network: nn.Module) -> int:
 
 def gmac_per_megapixel(network: nn.Module) -> float:
     """Multiply-accumulates of convolutions and products for a megapixel, in 10^9: counted, on 240 x 240 pixels."""
-    side = 240
+    side, device = 240, next(network.parameters()).device
+    shapes = [(1, 1, side, side), (1, 3, side, side), *([(1, 3, 2)] if network.takes_noise else [])]
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        noise = [torch.zeros(1, 3, 2)] if network.takes_noise else []
-        network(torch.zeros(1, 1, side, side), torch.zeros(1, 3, side, side), *noise)
+        network(*(torch.zeros(shape, device=device) for shape in shapes))
     return counter.get_total_flops() / 2 / side**2 / 1e3

@@ -16,6 +16,7 @@ def grow(network: nn.Module, smaller: nn.Module) -> None:
 
     Both have the same parameters, of equal shape; or both are packed networks, and network has more channels, more
     blocks, twice the products in its gates (but those of separable blocks), or an input of noise that smaller lacks.
+    Where smaller has coarse blocks it may have more of them, and only so many others that these stay halfway.
     What is new reads what is old, and not yet the other way: a new channel begins with its fresh weights and adds
     nothing to an old one, and a new block adds nothing at all. Only products are doubled by copies, as a gate's mean is
     over all of them. Of a denoising network it is the one that was trained on noise that goes on. mean_of_colours may
@@ -41,6 +42,7 @@ def grow(network: nn.Module, smaller: nn.Module) -> None:
         _kind(network) == _kind(smaller)
         and (network.mean_of_colours or _means(network) == _means(smaller))
         and (doubled or network.gate == smaller.gate)
+        and _coarse(network, smaller) == _coarse(smaller, smaller)
     )
     if not shapes_fit or not alike:
         raise ValueError("the network cannot hold the one that it is to start from")
@@ -98,6 +100,14 @@ def _kind(network: PackedNet) -> tuple:
         network.relative,
         network.head.bias is None,
     )
+
+
+def _coarse(network: PackedNet, smaller: PackedNet) -> list[int]:
+    """After how many blocks the coarse ones come, and how many products each has, of those that smaller has."""
+    if not hasattr(smaller, "coarse"):
+        return []
+    had = getattr(network, "coarse", ())[: len(smaller.coarse)] if network.separable else ()
+    return [len(network.blocks) // 2, *(block[-1].in_channels for block in had)]
 
 
 def _means(network: PackedNet) -> tuple[bool, bool]:

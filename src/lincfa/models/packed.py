@@ -225,7 +225,7 @@ def _without_unmeasured(network: PackedNet, weights: dict, prefix: str, *_: obje
     """Take from older weights what they have for samples that are always 0."""
     for name in ("head", "linear"):
         key = f"{prefix}{name}.weight"
-        if key in weights and weights[key].shape[1] == 3 * network.pack**2:
+        if key in weights and weights[key].shape[1:2] == (3 * network.pack**2,):
             weights[key] = weights[key][:, network.measured.to(weights[key].device)]
 
 

@@ -38,7 +38,7 @@ class Symmetry:
         of_bayer = network.pack == 2 and of_pixels and not network.takes_noise
         if network.pack % 2 == 0 and not of_bayer:
             raise ValueError("symmetric takes cells of 2 x 2 and means of pixels for Bayer, and no noise")
-        self._kernels, self._pack, self._measured = kernels, network.pack, network.measured
+        self._network, self._kernels, self._pack = network, kernels, network.pack
 
     @torch.no_grad()
     def begin(self) -> None:
@@ -68,26 +68,26 @@ class Symmetry:
                 kernel.grad.copy_(self._part(kernel.grad, outputs, inputs))
 
     def _part(self, kernel: torch.Tensor, outputs: str, inputs: str) -> torch.Tensor:
-        return symmetric_part(kernel, outputs, inputs, self._pack, self._measured)
+        if inputs != "measured":
+            return symmetric_part(kernel, outputs, inputs, self._pack)
+        whole = kernel.new_zeros(len(kernel), 3 * self._pack**2, *kernel.shape[2:])
+        whole[:, self._network.measured] = kernel
+        return symmetric_part(whole, outputs, "samples", self._pack)[:, self._network.measured]
 
 
-def symmetric_part(kernel: torch.Tensor, outputs: str, inputs: str, pack: int, measured: torch.Tensor) -> torch.Tensor:
+def symmetric_part(kernel: torch.Tensor, outputs: str, inputs: str, pack: int) -> torch.Tensor:
     """The mean of a kernel's four turns: the nearest kernel that is symmetric.
 
     kernel: [out, in, 3, 3] of cells, of any side between features, or [out, in, 1, 1] from samples to samples. outputs,
     inputs: 'features', each in four orientations, one after the other; 'own', of a feature itself alone; 'samples', of
-    three colours, each at a cell's photosites, in the order of `pixel_unshuffle`; 'measured', the samples that a
-    network's `measured` names; or 'cells', which are not turned in themselves.
+    three colours, each at a cell's photosites, in the order of `pixel_unshuffle`; or 'cells', which are not turned in
+    themselves.
     """
     kernel = kernel.contiguous()
-    if inputs == "measured":
-        whole = kernel.new_zeros(kernel.shape[0], 3 * pack**2, *kernel.shape[2:])
-        whole[:, measured] = kernel
-        return symmetric_part(whole, outputs, "samples", pack, measured)[:, measured]
     if outputs == inputs == "samples":
         return _mean_linear(kernel, pack)
     if outputs == "samples":  # the way back
-        back = symmetric_part(kernel.transpose(0, 1).flip(2, 3), inputs, outputs, pack, measured)
+        back = symmetric_part(kernel.transpose(0, 1).flip(2, 3), inputs, outputs, pack)
         return back.transpose(0, 1).flip(2, 3)
     out, into, *sides = kernel.shape
     if inputs == "features":

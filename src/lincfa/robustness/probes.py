@@ -87,11 +87,12 @@ def edges(model: Model, cfa: CFA) -> dict:
 
 
 def edge_scenes(cfa: CFA) -> dict[str, tuple[Scene, int]]:
-    """{case: (scene, angle in degrees)}"""
+    """{case: (scene, angle in degrees)}, with each angle at all phases in turn."""
     side, phases, found = scenes.EDGE_SIDE_PX, list(cfa.phases), {}
     for number, (name, a, b, angle) in enumerate(scenes.edge_cases()):
         rgb = a + scenes.edge(side, angle)[..., None] * (b - a)
-        found[name] = scenes.exposed(name, rgb, phases[number % len(phases)]), angle
+        turn = number + number // len(scenes.EDGE_ANGLES_DEG)  # one further for each pair of colours
+        found[name] = scenes.exposed(name, rgb, phases[turn % len(phases)]), angle
     return found
 
 
