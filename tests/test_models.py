@@ -4,7 +4,7 @@ from torch import nn
 
 from lincfa.cfa import XTRANS, batch_masks, batch_mosaic
 from lincfa.data.torture import torture_scene
-from lincfa.models import build, normalising_gain, parameter_count
+from lincfa.models import build, gmac_per_megapixel, normalising_gain, parameter_count
 from lincfa.models.unet import BatchNorm
 
 
@@ -136,3 +136,9 @@ def test_a_black_frame_is_not_brightened_without_bound():
 @pytest.mark.parametrize("mean", [0.0, -0.01, float("nan")])
 def test_a_picture_without_light_is_left_as_it_is(mean):
     assert normalising_gain(mean) == 1
+
+
+def test_cost_is_counted_where_the_network_is():
+    """On another device than the CPU a training ended with its first validation, which notes the cost."""
+    network = build("unet", width=2)
+    assert gmac_per_megapixel(network.to("meta")) == gmac_per_megapixel(build("unet", width=2)) > 0

@@ -414,7 +414,7 @@ def test_training_starts_from_the_weights_it_is_told_to(data, tmp_path):
 def test_training_grows_a_smaller_network_and_refuses_a_larger(data, tmp_path):
     model = {"name": "packed", "width": 4, "blocks": 2}
     save_weights(tmp_path / "start.pt", model, build(**model).state_dict(), "xtrans", {})
-    config = tiny_config(data, start_from=str(tmp_path / "start.pt"))
+    config = in_one_phase(tiny_config(data, start_from=str(tmp_path / "start.pt")))
     begun = TrainState(replace(config, model=model | {"width": 6, "noise": True}), "cpu", tmp_path, "")
     assert torch.equal(begun.network.head.weight[:4], load_weights(tmp_path / "start.pt").network.head.weight)
     for other in (model | {"blocks": 1}, model | {"width": 3}, model | {"coding": 0.5}):
@@ -424,9 +424,9 @@ def test_training_grows_a_smaller_network_and_refuses_a_larger(data, tmp_path):
 
 def test_a_noise_conditioned_network_trains(data, tmp_path):
     config = tiny_config(data, steps=2, model={"name": "packed", "width": 4, "blocks": 1, "noise": True})
-    noisy = replace(config.data.augment, phases=False, read_noise=(0.01, 0.02))
-    config = replace(config, data=replace(config.data, patch_px=36, augment=noisy))
-    train(config, tmp_path)
+    config = in_one_phase(config)
+    noisy = replace(config.data.augment, read_noise=(0.01, 0.02))
+    train(replace(config, data=replace(config.data, augment=noisy)), tmp_path)
     saved = load_weights(tmp_path / "checkpoints/tiny/best.pt").network
     assert saved.noise.weight.any()
 

@@ -80,8 +80,6 @@ def train(config: TrainConfig, root: Path = Path()) -> None:
         raise TrainingError("data.first_share and data.first_patch_px go together")
     patches = training_patches(config, device if device.startswith("cuda") else "cpu")
     run = TrainState(config, device, root, patches.data_sha256)
-    if run.network.cfa is not None and data.augment.phases:
-        raise TrainingError(f"the network {config.model} takes one phase: set data.augment.phases=false")
     for key in ("patch_px", "first_patch_px"):
         side = getattr(data, key)
         if side is not None and (side % run.network.multiple or side > data.patch_px):

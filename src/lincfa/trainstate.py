@@ -32,6 +32,8 @@ class TrainState:
         self.folder = root / "checkpoints" / config.checkpoint_folder
         torch.manual_seed(config.seed)
         self.network = build(**config.model)
+        if self.network.cfa is not None and config.data.augment.phases:
+            raise TrainingError(f"the network {config.model} takes one phase: set data.augment.phases=false")
         self.symmetry = self._symmetry() if config.symmetric else None
         begun = (self.folder / STATE).exists()
         self.start_sha256 = None  # of the file that start_from was read from
