@@ -62,3 +62,8 @@ def link(e) -> str:
 
 def line(text: str) -> str:
     return " ".join(text.split())
+
+
+def signed(decibel: float) -> str:
+    """A change with its sign and two decimals."""
+    return f"{round(decibel, 2) + 0.0:+.2f}"  # the sum makes -0 a 0

@@ -29,6 +29,7 @@ from lincfa.evaluate import REFERENCES
 from lincfa.models import build, gmac_per_megapixel, parameter_count
 from lincfa.models.denoising import DenoisingNet
 from lincfa.raw import file_sha256
+from lincfa.recordtext import table
 from lincfa.robustness import report as robustness
 
 RESULTS = {"psnr_linear_db": ("linear dB", ".2f"), "psnr_srgb_db": ("sRGB-coded dB", ".2f"), "ssim": ("SSIM", ".4f")}
@@ -188,8 +189,8 @@ def training_data(manifest: Manifest, sources: Path) -> list[dict]:
     sources: a table (TSV) with columns file, source_repository, path and licence. Files are matched by their stem.
     Raises DatasetError for an image without an origin.
     """
-    with open(sources, encoding="utf-8", newline="") as table:
-        origins = {Path(row["file"]).stem: row for row in csv.DictReader(table, delimiter="\t")}
+    with open(sources, encoding="utf-8", newline="") as listed:
+        origins = {Path(row["file"]).stem: row for row in csv.DictReader(listed, delimiter="\t")}
     rows = []
     for record in manifest.images:
         origin = origins.get(Path(record.source).stem)
@@ -211,8 +212,8 @@ def card(folder: Path) -> str:
     """The text of README.md, from metrics.json, training_data.tsv, limits.md, and robustness.json and benchmarks
     where they are."""
     facts = json.loads((folder / "metrics.json").read_text())
-    with open(folder / "training_data.tsv", encoding="utf-8", newline="") as table:
-        data = list(csv.DictReader(table, delimiter="\t"))
+    with open(folder / "training_data.tsv", encoding="utf-8", newline="") as listed:
+        data = list(csv.DictReader(listed, delimiter="\t"))
     model, own = facts["model"], _own_names(folder, facts)
     arguments = ", ".join(f"{k} {v}" for k, v in model.items() if k != "name")
     phases = "any phase" if facts["any_phase"] else "any phase (lincfa.infer aligns it)"
@@ -235,7 +236,7 @@ def card(folder: Path) -> str:
         *([("end of the curve", f"{', '.join(curve)}: linear PSNR on the validation images")] if curve else []),
         _chosen(facts),
     ]
-    parts = [f"# {facts['name']}", _markdown(("", ""), rows), "## Results"]
+    parts = [f"# {facts['name']}", table(("", ""), rows), "## Results"]
     parts.append("Means over images; PSNR in dB with a border of 24 px cut. All models had the same mosaics.")
     parts += [_results(evaluation, facts, own) for evaluation in facts["evaluations"]]
     if (folder / ROBUSTNESS).is_file():
@@ -245,7 +246,7 @@ def card(folder: Path) -> str:
     parts += ["## Limits", (folder / "limits.md").read_text().strip(), "## Training data", facts["licence_reason"]]
     counts = collections.Counter((row["source_repository"], row["licence"], row["split"]) for row in data)
     shown = [(*key, number) for key, number in sorted(counts.items())]
-    parts.append(_markdown(("source", "licence", "split", "images"), shown))
+    parts.append(table(("source", "licence", "split", "images"), shown))
     parts.append("Each file, with its origin and licence: [training_data.tsv](training_data.tsv).")
     return "\n\n".join(parts) + "\n"
 
@@ -302,8 +303,8 @@ def _results(evaluation: dict, facts: dict, own: set[str]) -> str:
         rows.append((_label(model, facts, own), *cells))
     count = next(iter(means.values()))["images"]
     title = f"{evaluation['suite']}:{evaluation['set']}, {evaluation['cfa']}, {count} images"
-    table = _markdown(("model", *(label for label, _ in columns.values())), rows)
-    return f"{title} (`{evaluation['command']}`)\n\n{table}"
+    text = table(("model", *(label for label, _ in columns.values())), rows)
+    return f"{title} (`{evaluation['command']}`)\n\n{text}"
 
 
 def _robustness(report: dict, facts: dict, own: set[str]) -> list[str]:
@@ -316,7 +317,7 @@ def _robustness(report: dict, facts: dict, own: set[str]) -> list[str]:
         "Networks get mosaics that are not rounded, except in rows of 14-bit steps, which show what a sensor's own "
         "steps cost every model. K R G B C M Y W are the corners of the RGB cube; an edge at 0° is upright. Phases are "
         "crops at other phases of the CFA, frame origins crops at the same.",
-        _markdown(("", *(_label(name, facts, own) for name in head[1:])), rows),
+        table(("", *(_label(name, facts, own) for name in head[1:])), rows),
     ]
     for name, limits in report["limits"].items():
         if _label(name, facts, own) != name:
@@ -337,9 +338,4 @@ def _speed(benchmark: dict, facts: dict, own: set[str]) -> list[str]:
     what = "from raw file to linear DNG" if benchmark["end_to_end"] else "of demosaicing a decoded frame"
     text = f"Medians {what}, {threads} threads, {benchmark['machine']} (`{benchmark['command']}`)."
     head = ("model", "precision", "megapixels", "seconds", "of the reference's", "peak MB")
-    return [text, _markdown(head, rows)]
-
-
-def _markdown(head: tuple, rows: list[tuple]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    return [text, table(head, rows)]

@@ -21,6 +21,7 @@ import yaml
 
 from lincfa.checkpoint import find_weights
 from lincfa.portable.graph import CONTRACT, OnnxError, metadata
+from lincfa.recordtext import table
 from lincfa.release import write_table
 from lincfa.released import FACTS
 
@@ -135,7 +136,7 @@ def _readme(config: dict, facts: dict, data: list[dict], contract: dict[str, str
         "## Architecture",
         f"`{facts['model']}`: {facts['parameters']:,} parameters, {facts['gmac_per_megapixel']:g} GMAC per megapixel.",
         "## ONNX Model",
-        _table(
+        table(
             ("Property", "Value"),
             [
                 ("File", f"`model.onnx`, opset {contract['opset']}, {contract['precision']}"),
@@ -147,7 +148,7 @@ def _readme(config: dict, facts: dict, data: list[dict], contract: dict[str, str
             ],
         ),
         "## Selection Criteria",
-        _table(
+        table(
             ("Property", "Value"),
             [
                 ("Model license", about["license"]),
@@ -180,7 +181,3 @@ def _one_level_lower(card: str) -> str:
 
 def _sources(data: list[dict]) -> list[str]:
     return sorted({row["source_repository"] for row in data})
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, tuple("---" for _ in head), *rows])

@@ -15,6 +15,7 @@ from lincfa.data.dataset import Scene
 from lincfa.data.demo import demo_scenes
 from lincfa.evaluate import BORDER_PX, noisy
 from lincfa.infer import Demosaicer
+from lincfa.recordtext import signed
 
 NOISE = (0.01, 0.002)
 """(read, shot) on white = 1, of the mosaics that a network which is told of noise is also compared on."""
@@ -91,8 +92,8 @@ def parity_lines(parity: Parity) -> list[str]:
     return [
         f"on {parity.scenes} scenes with known truth{told}, against torch in fp32: "
         f"max difference {parity.max_difference:.1e} (white is 1), PSNR {parity.psnr_db:.1f} dB",
-        f"against the truth: linear {linear:.2f} dB ({_change(linear - torch_linear)}), "
-        f"sRGB-coded {srgb:.2f} dB ({_change(srgb - torch_srgb)})",
+        f"against the truth: linear {linear:.2f} dB ({signed(linear - torch_linear)}), "
+        f"sRGB-coded {srgb:.2f} dB ({signed(srgb - torch_srgb)})",
         f"{parity.megapixels:.1f} MP: {seconds:.2f} s, torch {torch_seconds:.2f} s, {seconds / torch_seconds:.2f} x; "
         f"one timing on the CPU, {torch.get_num_threads()} threads",
     ]
@@ -101,10 +102,6 @@ def parity_lines(parity: Parity) -> list[str]:
 def _scene(rgb: np.ndarray, cfa: CFA, noise: tuple[float, float], seed: int) -> Scene:
     scene = Scene("", cfa.mosaic(rgb), rgb, cfa, np.ones(3), None)
     return noisy(scene, *noise, seed) if any(noise) else scene
-
-
-def _change(decibel: float) -> str:
-    return f"{round(decibel, 2) + 0.0:+.2f}"  # the sum makes -0 a 0
 
 
 def _seconds(run: Demosaicer, frame: np.ndarray, cfa) -> float:

@@ -16,7 +16,7 @@ from lincfa.infer import Demosaicer
 from lincfa.portable.graph import to_onnx
 from lincfa.portable.precision import in_precision
 from lincfa.portable.session import OnnxNetwork
-from lincfa.recordtext import table
+from lincfa.recordtext import signed, table
 
 ENGINES = (("torch", "fp32"), ("torch", "bf16"), ("onnx", "fp32"), ("onnx", "fp16"), ("onnx", "int8"))
 """The first is what the others are compared with."""
@@ -86,8 +86,8 @@ def markdown(found: dict) -> str:
     for row in found["rows"]:
         own = row["suites"].values()
         cells = [row["model"], row["engine"], row["precision"]]
-        cells += [", ".join(f"{o[key]:.2f} ({_signed(o[f'change_{key}'])})" for key in FIGURES) for o in own]
-        cells.append(_signed(min(o[f"worst_{key}"] for o in own for key in FIGURES)))
+        cells += [", ".join(f"{o[key]:.2f} ({signed(o[f'change_{key}'])})" for key in FIGURES) for o in own]
+        cells.append(signed(min(o[f"worst_{key}"] for o in own for key in FIGURES)))
         cells.append(f"{max(o['max_difference'] for o in own):.1e}")
         cells += [f"{row['seconds_median']:.2f}", f"{row['seconds_ratio']:.2f}"]
         lines.append(tuple(cells))
@@ -140,7 +140,3 @@ def _frame(scene: Scene, megapixels: float) -> np.ndarray:
     height, width = (n // p * p for n, p in zip(scene.mosaic.shape, scene.cfa.period, strict=True))
     times = max(1, round((megapixels * 1e6 / (height * width)) ** 0.5))
     return np.tile(scene.mosaic[:height, :width], (times, times))
-
-
-def _signed(decibel: float) -> str:
-    return f"{round(decibel, 2) + 0.0:+.2f}"  # the sum makes -0 a 0
