@@ -5,11 +5,10 @@
     python scripts/train/train_bayer_s.py --data data/photographs
 
 The release had seed=12 and two processes (torchrun --nproc_per_node 2 in python's place): three hours and forty minutes
-of two CPU cores with bfloat16; the same command again continues (v5.38 in docs/EXPERIMENTS.md, run as
-scripts/train/experiments/train_bayer_coarse.py, of the same settings). It then went on twice for 16,000 patches with
-data.augment.camera_crosstalk=[-0.9,0.3], and the weights are the mean of all three (scripts/utils/average_weights.py),
-after a last few patches: v5.42, with the commands. Three of its seven separable blocks (lincfa.models.packed) work on
-cells of 4 x 4, as v6.32 found best. Results: models/bayer-s/README.md.
+of two CPU cores with bfloat16; the same command again continues. It was run as
+scripts/train/experiments/train_bayer_coarse.py, of the same settings. Three of its seven separable blocks
+(lincfa.models.packed) work on cells of 4 x 4, as v6.32 found best (docs/EXPERIMENTS.md). Results:
+models/bayer-s/README.md, v5.38.
 """
 
 import sys
