@@ -13,7 +13,7 @@ from lincfa.infer import Demosaicer
 from lincfa.models import build
 from lincfa.models.cpu import for_cpu
 from lincfa.models.packed import PackedNet
-from lincfa.models.winograd import MOST_CHANNELS, OUT, Convolution, GatedBlock
+from lincfa.models.winograd import LEAST_CHANNELS, MOST_CHANNELS, OUT, Convolution, GatedBlock
 
 ROUNDING = 2e-5
 """Of the largest value: the transforms add values of up to 8 times the outputs' in float32 (7 to 8 digits)."""
@@ -50,8 +50,8 @@ def test_a_gated_block_is_the_block_that_it_stands_for(memory):
     "kind",
     [
         {"family": "xtrans", "gate": 20},
-        {"family": "bayer", "gate": 12, "mean_of_pixels": True},
-        {"family": "bayer", "gate": 12, "mean_of_colours": True},
+        {"family": "bayer", "gate": 16, "mean_of_pixels": True},
+        {"family": "bayer", "gate": 16, "mean_of_colours": True},
         {"family": "xtrans"},
         {"family": "xtrans", "coarse_blocks": 1, "coarse_width": 16},
         {"family": "bayer", "tail_width": 4},
@@ -91,8 +91,8 @@ def test_a_gated_block_makes_what_is_asked_for_and_little_more(region):
     [
         {"family": "xtrans", "gate": 20},
         {"family": "xtrans", "gate": 20, "coarse_blocks": 1, "coarse_width": 16},
-        {"family": "bayer", "gate": 12, "mean_of_colours": True, "tail_width": 4},
-        {"family": "bayer", "gate": 12, "separable": True, "kernel": 5, "coarse_blocks": 2, "coarse_width": 12},
+        {"family": "bayer", "gate": 16, "mean_of_colours": True, "tail_width": 4},
+        {"family": "bayer", "gate": 16, "separable": True, "kernel": 5, "coarse_blocks": 2, "coarse_width": 12},
         {"family": "xtrans"},
     ],
     ids=str,
@@ -110,14 +110,16 @@ def test_what_is_asked_for_of_a_picture_is_as_in_the_whole(kind):
 @pytest.mark.parametrize(
     "part",
     [
-        convolution(4, 4, bias=True),
-        convolution(4, 4, stride=2),
-        convolution(4, 4, dilation=2),
-        convolution(4, 4, groups=2),
-        convolution(4, 4, padding=0),
-        convolution(4, 4, padding_mode="reflect"),
-        convolution(4, MOST_CHANNELS + 1),
-        nn.Conv2d(4, 4, 5, padding=2, bias=False),
+        convolution(16, 16, bias=True),
+        convolution(16, 16, stride=2),
+        convolution(16, 16, dilation=2),
+        convolution(16, 16, groups=2),
+        convolution(16, 16, padding=0),
+        convolution(16, 16, padding_mode="reflect"),
+        convolution(16, MOST_CHANNELS + 1),
+        nn.Conv2d(16, 16, 5, padding=2, bias=False),
+        convolution(LEAST_CHANNELS - 1, 64),
+        convolution(64, LEAST_CHANNELS - 1),
     ],
     ids=str,
 )
@@ -167,7 +169,7 @@ def test_a_forked_process_computes_as_well():
 
 
 def test_frames_are_demosaiced_with_it_in_float32_only():
-    network = build("packed", family="xtrans", width=16, blocks=1, gate=12, coding=0.5)
+    network = build("packed", family="xtrans", width=16, blocks=1, gate=16, coding=0.5)
     kinds = {p: {type(m) for m in Demosaicer(network, precision=p).network.modules()} for p in ("fp32", "bf16")}
     assert GatedBlock in kinds["fp32"]
     assert GatedBlock not in kinds["bf16"]

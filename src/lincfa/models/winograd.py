@@ -23,7 +23,9 @@ from lincfa.models.threads import in_bands
 
 OUT, IN = 4, 6
 """Sides of a tile: of outputs, and of the inputs that they are made of."""
-MOST_CHANNELS = 192
+LEAST_CHANNELS, MOST_CHANNELS = 13, 192
+"""With fewer, as in Bayer's first and last convolutions, torch's take about as long, and their rounding makes no
+seams."""
 STRIDE = 208
 """Of a tile's 36 values in the kernels' own memory: MOST_CHANNELS or more, known to the compiler, and no multiple of
 64, so that they fall on different lines of the cache."""
@@ -51,6 +53,7 @@ def fits(part: nn.Module) -> bool:
         isinstance(part, nn.Conv2d)
         and (part.kernel_size, part.stride, part.padding, part.dilation) == ((3, 3), (1, 1), (1, 1), (1, 1))
         and (part.groups, part.padding_mode, part.bias) == (1, "zeros", None)
+        and min(part.in_channels, part.out_channels) >= LEAST_CHANNELS
         and max(part.in_channels, part.out_channels) <= MOST_CHANNELS
     )
 
