@@ -312,7 +312,8 @@ def _robustness(report: dict, facts: dict, own: set[str]) -> list[str]:
     parts = [
         "## Robustness",
         f"Synthetic scenes with known truth, {report['cfa']}, without noise unless said (`{report['command']}`; "
-        f"{report.get('machine', 'machine not recorded')}), and the images of {' and '.join(report['suites']) or 'no suite'}. "
+        f"{report.get('machine', 'machine not recorded')}), and the images of "
+        f"{' and '.join(report['suites']) or 'no suite'}. "
         f"The reference is LibRaw's {report['reference']}, whose mosaics are rounded to 14 bits and its output to 16. "
         "Networks get mosaics that are not rounded, except in rows of 14-bit steps, which show what a sensor's own "
         "steps cost every model. K R G B C M Y W are the corners of the RGB cube; an edge at 0° is upright. Phases are "

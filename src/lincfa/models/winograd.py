@@ -24,7 +24,8 @@ from lincfa.models.threads import in_bands
 OUT, IN = 4, 6
 """Sides of a tile: of outputs, and of the inputs that they are made of."""
 LEAST_CHANNELS, MOST_CHANNELS = 13, 192
-"""With fewer, as in Bayer's first and last convolutions, a frame takes hardly less time, and their rounding made seams."""
+"""With fewer, as in Bayer's first and last convolutions, a frame takes hardly less time, and their rounding made seams.
+"""
 STRIDE = 208
 """Of a tile's 36 values in the kernels' own memory: MOST_CHANNELS or more, known to the compiler, and no multiple of
 64, so that they fall on different lines of the cache."""
