@@ -20,6 +20,9 @@ SHAPES["separable, other coarse gates"] = SHAPES["separable, coarse"] | {"coarse
 KINDS = {f"{family}, {name}": (family, shape) for family in FAMILIES for name, shape in SHAPES.items()}
 KINDS["bayer, means of pixels"] = ("bayer", {"mean_of_pixels": True})
 KINDS |= {f"{family}, means of colours": (family, {"mean_of_colours": True}) for family in FAMILIES}
+PARITIES = {"mean_of_pixels": True, "gate": 4, "separable": True, "kernel": 5, "parities": True}
+COARSE_PARITIES = {"coarse_blocks": 2, "coarse_width": 12, "coarse_gates": (4, 8)}
+KINDS |= {"bayer, parities": ("bayer", PARITIES), "bayer, parities, coarse": ("bayer", PARITIES | COARSE_PARITIES)}
 OF_ALL_KINDS = pytest.mark.parametrize(("family", "shape"), list(KINDS.values()), ids=list(KINDS))
 
 
@@ -203,3 +206,29 @@ def test_exposure_scales_the_output_of_a_network_that_is_told_of_noise():
 def test_gates_of_coarse_blocks_are_one_for_each_separable_block(shape):
     with pytest.raises(ValueError, match="coarse_gates"):
         network(**shape, coarse_gates=(4,))
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"mean_of_pixels": False},
+        {"separable": False, "coarse_gates": ()},
+        {"noise": True},
+        {"width": 6},
+        {"coarse_gates": (4, 6)},
+    ],
+    ids=str,
+)
+def test_parities_are_for_what_can_be_symmetric(kwargs):
+    family = "bayer" if kwargs else "xtrans"
+    shape = (PARITIES if kwargs else PARITIES | {"mean_of_pixels": False}) | COARSE_PARITIES
+    with pytest.raises(ValueError, match="parities are"):
+        network(family, **shape | kwargs)
+
+
+def test_parities_cost_a_quarter_of_what_mixes_channels():
+    shape = PARITIES | {"width": 16, "gate": 16, "coarse_blocks": 1, "coarse_width": 32}
+    mixed = 2 * (16 * 32 + 16 * 16) / 4 + (32 * 64 + 32 * 32) / 16 + 2 * 64 * 32 / 16
+    dense = gmac_per_megapixel(network("bayer", **shape | {"parities": False}))
+    assert gmac_per_megapixel(network("bayer", **shape)) == pytest.approx(dense - 0.75 * mixed / 1e3, rel=1e-9)

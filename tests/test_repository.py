@@ -24,8 +24,9 @@ ORDER = [
     "cfa",
     "color config noise provenance released runtime runfiles recordtext terminal doctables",
     "rawwriter metrics peers losses "
-    "models.gate models.products models.gatedkernels models.gated models.unet models.packed models.denoising "
-    "models.srgb models.growth models.symmetry models.threads models.winograd models.separable models.cpu models",
+    "models.gate models.products models.parityproducts models.parity models.gatedkernels models.gated models.unet "
+    "models.packed models.denoising models.srgb models.growth models.symmetry models.threads models.winograd "
+    "models.separable models.cpu models",
     "raw",
     "checkpoint data data.augment data.torture_patterns data.torture data.manifest data.health data.sharpness "
     "data.hard data.workers data.build data.dataset data.scenes data.demo data infer blend "

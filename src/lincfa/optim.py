@@ -30,7 +30,8 @@ class MuonAndAdamW:
 
     Muon's step is its momentum with all singular values set to 1: what the gradient seldom asks for is learnt as fast
     as what it always does. A kernel is the matrix of its outputs by all the inputs that each of them sees. Steps are
-    scaled to the size of AdamW's (Liu et al. 2025, arXiv:2502.16982), so that one learning rate serves both.
+    scaled to the size of AdamW's (Liu et al. 2025, arXiv:2502.16982), so that one learning rate serves both. Of
+    products of parities (lincfa.models.parity) each has its own.
 
     With config.parallel_1x1 each kernel learns as the sum of itself and of a 1x1 convolution beside it, as those of
     re-parameterised networks do until they are merged (RepVGG, Ding et al. 2021, arXiv:2101.03697). A sum's gradient is
@@ -42,10 +43,10 @@ class MuonAndAdamW:
 
     def __init__(self, kernels: list[nn.Parameter], adamw: AdamW, config: OptimConfig) -> None:
         self._kernels, self._adamw = kernels, adamw
-        self._matrices = [_matrix(kernel.detach(), kernel) for kernel in kernels]
+        self._matrices = [matrix for kernel in kernels for matrix in _matrices(kernel.detach(), kernel)]
         self._branched = [k for k in kernels if config.parallel_1x1 and k.ndim == 4 and min(k.shape[2:]) > 1]
         self._middles = [_middle(kernel.detach()) for kernel in self._branched]
-        if any(m.data_ptr() != k.data_ptr() for m, k in zip(self._matrices, kernels, strict=True)):
+        if any(_matrices(k.detach(), k)[0].data_ptr() != k.data_ptr() for k in kernels):
             raise ValueError("a kernel lies neither contiguous nor as channels_last in memory")
         # A middle shrinks with its kernel: its own weight decay would be a second one.
         branches = [{"params": self._middles, "weight_decay": 0.0}] if self._middles else []
@@ -54,8 +55,10 @@ class MuonAndAdamW:
         self.param_groups = self._muon.param_groups + adamw.param_groups
 
     def step(self) -> None:
-        for matrix, kernel in zip(self._matrices, self._kernels, strict=True):
-            matrix.grad = None if kernel.grad is None else _matrix(kernel.grad, kernel)
+        own = iter(self._matrices)
+        for kernel in self._kernels:
+            for gradient in _matrices(kernel if kernel.grad is None else kernel.grad, kernel):
+                next(own).grad = None if kernel.grad is None else gradient
         for middle, kernel in zip(self._middles, self._branched, strict=True):
             middle.grad = None if kernel.grad is None else _middle(kernel.grad)
         self._muon.step()
@@ -108,9 +111,12 @@ def _orthogonal(update: torch.Tensor, group: dict) -> torch.Tensor:
     return (x.T if upright else x).to(update.dtype)
 
 
-def _matrix(values: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    """values [out, in, ...] -> [out, all others], in the order in which the kernel lies in memory: a view of it."""
-    return (values if kernel.is_contiguous() else values.movedim(1, -1)).flatten(1)
+def _matrices(values: torch.Tensor, kernel: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """values [out, in, height, width] -> [out, all others], in the order in which the kernel lies in memory; [n, out,
+    in], products of n parities -> n of [out, in]. They are views."""
+    if values.ndim == 3:
+        return values.unbind()
+    return ((values if kernel.is_contiguous() else values.movedim(1, -1)).flatten(1),)
 
 
 def _middle(values: torch.Tensor) -> torch.Tensor:

@@ -70,7 +70,7 @@ class TrainConfig:
     (Kirkpatrick et al. 2017; lincfa.terms.Consolidation).
     teacher: a released model or checkpoint whose outputs are targets beside the truth, at teacher_weight times the
     weights of loss (distillation, Hinton et al. 2015; lincfa.terms.Teacher).
-    symmetric: keep the kernels of a packed network alike in all quarter turns (lincfa.models.symmetry).
+    symmetric: keep a packed network so that a changed mosaic gives the changed picture (lincfa.models.symmetry).
     adversarial: weight of a small patch discriminator's term (Isola et al. 2017, Mao et al. 2017; lincfa.adversary).
     outputs_every_images: the panel of validation is kept so often as logs/<name>/outputs/<images>.png; 0: never.
     """

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 import torch
 
-from lincfa.models.gate import least_size
+from lincfa.models.gate import PARITIES, least_size
 from lincfa.models.products import ROWS, multiply
 
 KERNEL = 5
@@ -59,7 +59,7 @@ def block_rows(width: int, products: int) -> Callable:
                 m = y - REACH
                 if m >= start:
                     _convolve(mixed, m - REACH, own, channels, sums)
-                    _gate(sums, channels, gated)
+                    _gate(sums, channels, 1, gated)
                     multiply(gated.reshape(cells, products), last, cells, change.reshape(cells, width))
                     for c in range(end - begin):
                         out[m, begin + c] = image[m, begin + c] + change[c]
@@ -68,46 +68,54 @@ def block_rows(width: int, products: int) -> Callable:
 
 
 @functools.cache
-def forward(products: int) -> Callable:
+def forward(products: int, parities: bool = False) -> Callable:
     """(features, weight, sums, to): features, sums [N, H, W, 2C], to [N, H, W, C]: each channel through its
-    kernel, as if all were zero beyond the edges, and what the gate makes of them."""
-    channels = 2 * products
+    kernel, as if all were zero beyond the edges, and what the gate makes of them. parities: features and what comes out
+    are of four parities, sums of the orientations that they make."""
+    channels, groups = 2 * products, PARITIES if parities else 1
 
     @_compiled
     def images(features, weight, sums, to):
         batch, height, width, _ = features.shape
         padded = np.zeros((height + 2 * REACH, (width + 2 * REACH) * channels), np.float32)
         for n in range(batch):
-            _pad(features[n].reshape(height, width * channels), channels, padded)
+            _pad(features[n].reshape(height, width * channels), channels, parities, padded)
             own, through = sums[n].reshape(height, width * channels), to[n].reshape(height, width * products)
             for y in range(height):
                 _convolve(padded, y, weight, channels, own[y])
-                _gate(own[y], channels, through[y])
+                _gate(own[y], channels, groups, through[y])
+                if parities:
+                    _exchange(through[y], products)
 
     return images
 
 
 @functools.cache
-def backward(products: int) -> Callable:
+def backward(products: int, parities: bool = False) -> Callable:
     """(features, weight, sums, gradient, of_features, of_weight): from the gradient of what `forward` gives, shaped
     like it, that of its features, and of_weight [25 2C], to which is added."""
-    channels = 2 * products
+    channels, groups = 2 * products, PARITIES if parities else 1
 
     @_compiled
     def images(features, weight, sums, gradient, of_features, of_weight):
         batch, height, width, _ = features.shape
         padded = np.zeros((height + 2 * REACH, (width + 2 * REACH) * channels), np.float32)
-        of_sums = np.zeros_like(padded)
+        of_sums, row = np.zeros_like(padded), np.empty(width * products, np.float32)
         inside = slice(REACH * channels, (REACH + width) * channels)
         turned = weight.reshape(KERNEL * KERNEL, channels)[::-1].copy().reshape(weight.size)
         for n in range(batch):
-            _pad(features[n].reshape(height, width * channels), channels, padded)
+            _pad(features[n].reshape(height, width * channels), channels, parities, padded)
             own, of_own = sums[n].reshape(height, width * channels), of_features[n].reshape(height, width * channels)
             of_products = gradient[n].reshape(height, width * products)
             for y in range(height):
-                _gate_gradient(own[y], channels, of_products[y], of_sums[y + REACH][inside])
+                row[:] = of_products[y]
+                if parities:
+                    _exchange(row, products)
+                _gate_gradient(own[y], channels, groups, row, of_sums[y + REACH][inside])
             for y in range(height):
                 _convolve(of_sums, y, turned, channels, of_own[y])
+                if parities:
+                    _exchange(of_own[y], channels)
                 for dy in range(KERNEL):
                     line = of_weight[dy * KERNEL * channels : (dy + 1) * KERNEL * channels]
                     _add_products(padded[y + dy], of_sums[y + REACH][inside], channels, line)
@@ -116,10 +124,27 @@ def backward(products: int) -> Callable:
 
 
 @_inlined
-def _pad(image, channels, padded):
+def _pad(image, channels, parities, padded):
     start = REACH * channels
     for y in range(image.shape[0]):
-        padded[y + REACH, start : start + image.shape[1]] = image[y]
+        line = padded[y + REACH, start : start + image.shape[1]]
+        line[:] = image[y]
+        if parities:
+            _exchange(line, channels)
+
+
+@_inlined
+def _exchange(row, channels):
+    """`parity.exchanged`, in place. row: [W C]."""
+    part = channels // PARITIES
+    for x in range(len(row) // channels):
+        cell = row[x * channels : (x + 1) * channels]
+        for i in range(part):
+            a, b, c, d = cell[i], cell[part + i], cell[2 * part + i], cell[3 * part + i]
+            even, odd = np.float32(0.5) * (a + b), np.float32(0.5) * (a - b)
+            other_even, other_odd = np.float32(0.5) * (c + d), np.float32(0.5) * (c - d)
+            cell[i], cell[part + i] = even + other_even, odd + other_odd
+            cell[2 * part + i], cell[3 * part + i] = even - other_even, odd - other_odd
 
 
 @_inlined
@@ -152,21 +177,23 @@ def _add_four(cells, weight, channels, to):
 
 
 @_inlined
-def _gate(row, channels, to):
-    half = channels // 2
+def _gate(row, channels, groups, to):
+    half, part = channels // 2, channels // 2 // groups
     for x in range(len(row) // channels):
         sums, products = row[x * channels : (x + 1) * channels], to[x * half : (x + 1) * half]
         size = np.float32(0)
         for c in range(channels):
             size += abs(sums[c])
         scale = np.float32(1) / max(size / np.float32(channels), LEAST)
-        for c in range(half):
-            products[c] = sums[c] * (sums[half + c] * scale)
+        for g in range(groups):
+            values, gates = sums[2 * g * part : (2 * g + 1) * part], sums[(2 * g + 1) * part : (2 * g + 2) * part]
+            for c in range(part):
+                products[g * part + c] = values[c] * (gates[c] * scale)
 
 
 @_inlined
-def _gate_gradient(row, channels, gradient, to):
-    half = channels // 2
+def _gate_gradient(row, channels, groups, gradient, to):
+    half, part = channels // 2, channels // 2 // groups
     for x in range(len(row) // channels):
         sums, of_sums = row[x * channels : (x + 1) * channels], to[x * channels : (x + 1) * channels]
         of_products = gradient[x * half : (x + 1) * half]
@@ -176,10 +203,12 @@ def _gate_gradient(row, channels, gradient, to):
         size /= np.float32(channels)
         scale = np.float32(1) / max(size, LEAST)
         of_scale = np.float32(0)
-        for c in range(half):
-            scaled = of_products[c] * scale
-            of_sums[c], of_sums[half + c] = scaled * sums[half + c], scaled * sums[c]
-            of_scale += of_products[c] * sums[c] * sums[half + c]
+        for g in range(groups):
+            value, gate = 2 * g * part, (2 * g + 1) * part
+            for c in range(part):
+                own = of_products[g * part + c]
+                of_sums[value + c], of_sums[gate + c] = own * scale * sums[gate + c], own * scale * sums[value + c]
+                of_scale += own * sums[value + c] * sums[gate + c]
         of_size = -of_scale * scale * scale / np.float32(channels) if size > LEAST else np.float32(0)
         for c in range(channels):
             of_sums[c] += of_size * np.sign(sums[c])

@@ -64,8 +64,8 @@ def _new_blocks(network: PackedNet, smaller: PackedNet) -> dict[str, nn.Module]:
     """By what the names of their weights begin with."""
     new = {}
     for level in ("blocks", "coarse"):
-        had = len(getattr(smaller, level, ()))
-        for number, block in enumerate(getattr(network, level, ())[had:], had):
+        had = len(getattr(smaller, level))
+        for number, block in enumerate(getattr(network, level)[had:], had):
             new[f"{level}.{number}."] = block
     return new
 
@@ -98,15 +98,16 @@ def _kind(network: PackedNet) -> tuple:
         network.coding,
         network.pack,
         network.relative,
+        network.parities,
         network.head.bias is None,
     )
 
 
 def _coarse(network: PackedNet, smaller: PackedNet) -> list[int]:
     """After how many blocks the coarse ones come, and how many products each has, of those that smaller has."""
-    if not hasattr(smaller, "coarse"):
+    if not smaller.coarse:
         return []
-    had = getattr(network, "coarse", ())[: len(smaller.coarse)] if network.separable else ()
+    had = network.coarse[: len(smaller.coarse)] if network.separable else ()
     return [len(network.blocks) // 2, *(block[-1].in_channels for block in had)]
 
 

@@ -10,8 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from lincfa.cfa import CFA, RGGB, XTRANS, batch_masks
-from lincfa.models.gate import Gate
+from lincfa.models.gate import PARITIES, Gate
 from lincfa.models.gated import GatedDepthwise
+from lincfa.models.parity import MixedByParity, of_quads, quads
 from lincfa.models.unet import BatchNorm
 
 PACK = {"xtrans": (XTRANS, 3), "bayer": (RGGB, 2)}
@@ -49,9 +50,13 @@ class PackedNet(nn.Module):
     pixel, where it is otherwise that around their cell. mean_of_colours: samples are relative to the mean of their own
     colour around each pixel, so what a saturated colour differs from grey by does not drown its texture; the colours'
     differences from their mean are means of more pixels.
+    parities (Bayer with separable blocks and mean_of_pixels only): features are of four parities, which 1x1
+    convolutions do not mix (lincfa.models.parity): a quarter of their cost. It is for training that keeps the network
+    symmetric (lincfa.models.symmetry), where no other mixing would be symmetric.
     Takes mosaics in phase 0 of the family (`cfa`). Raises ValueError for another family or norm, a gate beside
-    biases or norm, separable blocks without one, coarse_gates that do not fit the blocks, and pixels' means for
-    X-Trans: 7 x 7 of its photosites are not of each colour as often as any others.
+    biases or norm, separable blocks without one, coarse_gates that do not fit the blocks, parities elsewhere or of
+    channels that are no multiple of 4, and pixels' means for X-Trans: 7 x 7 of its photosites are not of each colour as
+    often as any others.
     """
 
     tolerates_bf16 = True
@@ -76,6 +81,7 @@ class PackedNet(nn.Module):
         gate: int = 0,
         separable: bool = False,
         coarse_gates: Sequence[int] = (),
+        parities: bool = False,
     ):
         super().__init__()
         if family not in PACK:
@@ -90,10 +96,14 @@ class PackedNet(nn.Module):
             raise ValueError(f"coarse_gates are for separable blocks, one for each of {coarse_blocks} coarse ones")
         if mean_of_pixels and family != "bayer":
             raise ValueError(f"mean_of_pixels is for Bayer, not {family}")
+        if parities and not (separable and mean_of_pixels and pack in (None, PACK[family][1]) and not noise):
+            raise ValueError("parities are for Bayer, with separable blocks, mean_of_pixels and no noise")
+        if parities and any(n % PARITIES for n in (width, gate, coarse_width, *coarse_gates)):
+            raise ValueError(f"parities are of as many channels each: widths and gates are multiples of {PARITIES}")
         self.cfa, usual = PACK[family]
         self.coding, self.pack, self.relative, self.takes_noise = coding, pack or usual, relative, noise
         self.mean_of_pixels, self.mean_of_colours = mean_of_pixels, mean_of_colours
-        self.gate, self.separable = gate, separable
+        self.gate, self.separable, self.parities = gate, separable, parities
         self.multiple = math.lcm(self.cfa.period[0], self.pack * (2 if coarse_blocks else 1))
         # One cell for each 3x3 convolution (two for 5x5) and for the mean, and a pixel's way to the far side of its own
         # cell; twice as many for each on coarse cells, and a cell's way to the far side of its coarse one.
@@ -109,13 +119,17 @@ class PackedNet(nn.Module):
         self.register_load_state_dict_pre_hook(_without_unmeasured)
         self.head = _conv(len(measured), width, bias)
         self.blocks = nn.ModuleList(
-            _separable_block(width, kernel, gate) if separable else _block(width, bias, norm, kernel, gate)
+            _separable_block(width, kernel, gate, parities) if separable else _block(width, bias, norm, kernel, gate)
             for _ in range(blocks)
         )
+        self.coarse = nn.ModuleList()
         if coarse_blocks:
-            self.down, self.up = Mixed(4 * width, coarse_width), Mixed(coarse_width, 4 * width)
+            mixed = MixedByParity if parities else Mixed
+            self.down, self.up = mixed(4 * width, coarse_width), mixed(coarse_width, 4 * width)
             self.coarse = nn.ModuleList(
-                _separable_block(coarse_width, kernel, products) if separable else _block(coarse_width, bias, norm)
+                _separable_block(coarse_width, kernel, products, parities)
+                if separable
+                else _block(coarse_width, bias, norm)
                 for products in coarse_gates or [coarse_width] * coarse_blocks
             )
         self.tail = _conv(width, tail_width * self.pack**2 or channels, bias)
@@ -140,10 +154,11 @@ class PackedNet(nn.Module):
         half = len(self.blocks) // 2
         last = grown(_of_cells(inside, self.pack), 2 if hasattr(self, "pixels") else 1)
         middle = grown(last, _reach(self.blocks[half:]))
-        if hasattr(self, "coarse"):
+        if self.coarse:
             features = _through(self.blocks[:half], features, grown(middle, 2 * _reach(self.coarse) + 1))
-            coarse = _through(self.coarse, self.down(F.pixel_unshuffle(features, 2)), _of_cells(middle, 2))
-            features = features + F.pixel_shuffle(self.up(coarse), 2)
+            together, apart = (quads, of_quads) if self.parities else (_unshuffled, _shuffled)
+            coarse = _through(self.coarse, self.down(together(features)), _of_cells(middle, 2))
+            features = features + apart(self.up(coarse))
         else:
             features = _through(self.blocks[:half], features, middle)
         features = _through(self.blocks[half:], features, last)
@@ -158,12 +173,15 @@ class PackedNet(nn.Module):
 
     def kernels_by_channels(self) -> list[tuple[nn.Parameter, str, str]]:
         """The kernels of cells of 2 x 2 or 3 x 3, with what their outputs and inputs are (lincfa.models.symmetry)."""
-        between = [(conv.weight, "features", "features") for block in self.blocks for conv in (block[0], block[-1])]
-        if self.separable:
-            between += [(block[1].weight, "features", "own") for block in self.blocks]
+        features = "parities" if self.parities else "features"
         told = [(self.noise.weight, "features", "cells")] if self.takes_noise else []
-        head = [(self.head.weight, "features", "measured"), (self.tail.weight, "samples", "features")]
-        return [*head, (self.linear.weight, "samples", "measured"), *between, *told]
+        outer = [(self.head.weight, features, "measured"), (self.tail.weight, "samples", features)]
+        outer += [(self.linear.weight, "samples", "measured"), *told]
+        if self.parities:  # what mixes channels is symmetric as it is
+            return outer + [(block[1].weight, "orientations", "own") for block in (*self.blocks, *self.coarse)]
+        between = [(conv.weight, "features", "features") for block in self.blocks for conv in (block[0], block[-1])]
+        own = [(block[1].weight, "features", "own") for block in self.blocks] if self.separable else []
+        return outer + between + own
 
     def _local_mean(self, coded: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """[B, 1, H, W], or [B, 3, H, W] with mean_of_colours."""
@@ -254,12 +272,12 @@ def _block(width: int, bias: bool, norm: str, kernel: int = 3, gate: int = 0) ->
     )
 
 
-def _separable_block(width: int, kernel: int, gate: int) -> Residual:
-    own = GatedDepthwise(gate, kernel)
+def _separable_block(width: int, kernel: int, gate: int, parities: bool) -> Residual:
+    own, mixed = GatedDepthwise(gate, kernel, parities), MixedByParity if parities else Mixed
     with torch.no_grad():  # it begins near to letting its channel through
         own.weight *= 0.3
         own.weight[:, :, kernel // 2, kernel // 2] += 1
-    return Residual(Mixed(width, 2 * gate), own, Mixed(gate, width))
+    return Residual(mixed(width, 2 * gate), own, mixed(gate, width))
 
 
 def _through(blocks: nn.ModuleList, features: torch.Tensor, region: Region) -> torch.Tensor:
@@ -281,6 +299,14 @@ def grown(region: Region, by: int) -> Region:
 def _of_cells(region: Region, side: int) -> Region:
     """The cells of so many a side that hold a region."""
     return region and tuple(slice(part.start // side, -(-part.stop // side)) for part in region)
+
+
+def _unshuffled(features: torch.Tensor) -> torch.Tensor:
+    return F.pixel_unshuffle(features, 2)
+
+
+def _shuffled(features: torch.Tensor) -> torch.Tensor:
+    return F.pixel_shuffle(features, 2)
 
 
 def _conv(c_in: int, c_out: int, bias: bool, kernel: int = 3) -> nn.Conv2d:

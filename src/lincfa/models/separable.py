@@ -15,7 +15,7 @@ from lincfa.models.threads import in_bands
 
 
 def fits(part: nn.Module) -> bool:
-    if not (isinstance(part, Residual) and isinstance(part[1], GatedDepthwise)):
+    if not (isinstance(part, Residual) and isinstance(part[1], GatedDepthwise)) or part[1].parities:
         return False
     first, own, _ = part
     return own.kernel_size == (KERNEL, KERNEL) and first.in_channels % COLUMNS == first.out_channels % COLUMNS == 0
