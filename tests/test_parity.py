@@ -10,10 +10,10 @@ from lincfa.models.parity import MixedByParity, exchanged, of_quads, quads
 
 def test_orientations_and_parities_are_each_others_transform():
     features = torch.randn(2, 12, 5, 6)
-    close(exchanged(exchanged(features)), features)
+    close(exchanged(exchanged(features, 3), 3), features)
     even = torch.zeros(1, 8, 1, 1)
     even[:, :2] = torch.tensor([1.0, 3.0])[:, None, None]
-    assert exchanged(even).flatten().tolist() == [0.5, 1.5] * 4, "what is even is the same in all orientations"
+    assert exchanged(even, 2).flatten().tolist() == [0.5, 1.5] * 4, "what is even is the same in all orientations"
 
 
 def close(given, wanted):

@@ -36,6 +36,7 @@ from lincfa.rawwriter import expose, write_raf
 
 PACKED = {"name": "packed", "width": 6, "blocks": 2}
 SEPARABLE = {"family": "bayer", "coding": 0.5, "gate": 4, "separable": True, "kernel": 5}
+PARITIES = {"width": 8, "mean_of_pixels": True, "parities": True, "coarse_blocks": 1, "coarse_width": 8}
 MODELS = {
     "xtrans": PACKED | {"family": "xtrans", "coding": 0.5},
     "bayer": PACKED | {"family": "bayer", "mean_of_pixels": True},
@@ -43,10 +44,13 @@ MODELS = {
     "gated": PACKED | {"family": "xtrans", "coding": 0.5, "gate": 4},
     "separable": PACKED | SEPARABLE,
     "coarse": PACKED | SEPARABLE | {"coarse_blocks": 1, "coarse_width": 8},
+    "parities": PACKED | SEPARABLE | PARITIES,
     "noise": PACKED | {"family": "xtrans", "coding": 0.5, "noise": True},
     "denoising": PACKED | {"name": "denoising", "family": "xtrans", "coding": 0.5},
     "any-phase": {"name": "unet", "width": 2},
 }
+OUTER_CONVOLUTIONS = {"xtrans": 3, "gated": 5, "separable": 7, "parities": 10, "bayer": 3, "noise": 4, "denoising": 7}
+OUTER_CONVOLUTIONS |= {"any-phase": 2}
 
 
 @pytest.fixture
@@ -107,6 +111,7 @@ def rms(values):
         ("gated", XTRANS.shift(1, 4)),
         ("separable", RGGB.shift(0, 1)),
         ("coarse", RGGB.shift(0, 1)),
+        ("parities", RGGB.shift(0, 1)),
         ("noise", XTRANS),
         ("denoising", XTRANS),
         ("bayer", RGGB.shift(1, 0)),
@@ -197,7 +202,7 @@ def test_half_floats_are_close_and_half_the_size(weights_file, kind):
     assert metadata(half) == metadata(whole) | {"precision": "fp16"}
 
 
-@pytest.mark.parametrize("kind", ["xtrans", "gated", "separable", "coarse"])
+@pytest.mark.parametrize("kind", ["xtrans", "gated", "separable", "coarse", "parities"])
 @pytest.mark.parametrize("level", [1e-9, 1e6])
 def test_half_floats_leave_grey_beyond_their_range_as_it_is(weights_file, level, kind):
     """1e-9 is 0 in half floats, and 1e6 infinite: samples and local means do not pass through them."""
@@ -206,7 +211,7 @@ def test_half_floats_leave_grey_beyond_their_range_as_it_is(weights_file, level,
     np.testing.assert_allclose(rgb.numpy(), level, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["xtrans", "gated", "separable", "bayer", "noise", "denoising", "any-phase"])
+@pytest.mark.parametrize("kind", [*OUTER_CONVOLUTIONS])
 def test_integers_are_for_the_inner_convolutions_before_no_gate_and_come_close(weights_file, kind, tmp_path):
     whole = graph_of(weights_file, kind)
     inputs = calibration_inputs(write_photographs(tmp_path), whole)
@@ -216,8 +221,7 @@ def test_integers_are_for_the_inner_convolutions_before_no_gate_and_come_close(w
     assert seen[-1] == (6, 6)
     convolutions = [n for n in whole.graph.node if n.op_type == "Conv"]
     quantised = [t for t in integers.graph.initializer if t.data_type == TensorProto.INT8 and len(t.dims) == 4]
-    outer = {"xtrans": 3, "gated": 5, "separable": 7, "bayer": 3, "noise": 4, "denoising": 7, "any-phase": 2}[kind]
-    assert len(quantised) == len(convolutions) - outer
+    assert len(quantised) == len(convolutions) - OUTER_CONVOLUTIONS[kind]
     for number in (0, 1):  # the second with noise, where the network is told of it
         told = {name: torch.from_numpy(value) for name, value in inputs[number].items()}
         told["masks"] = torch.zeros(1, 3, *told["mosaic"].shape[2:])

@@ -15,11 +15,13 @@ from lincfa.models.separable import SeparableBlock
 
 SEPARABLE = {"gate": 8, "separable": True, "kernel": 5}
 COARSE = {"coarse_blocks": 1, "coarse_width": 16}
+PARITIES = {"family": "bayer", "mean_of_pixels": True, "width": 76, "gate": 64, "parities": True}
+PARITIES |= {"coarse_blocks": 1, "coarse_width": 64}
 
 
-def block(width, gate):
+def block(**options):
     torch.manual_seed(0)
-    return PackedNet(width=width, blocks=1, **SEPARABLE | {"gate": gate}).blocks[0]
+    return PackedNet(**SEPARABLE | {"width": 16, "blocks": 1} | options).blocks[0]
 
 
 def close(given, wanted):
@@ -28,11 +30,12 @@ def close(given, wanted):
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (13, 64), (7, 65), (33, 130)], ids=str)
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels last"])
+@pytest.mark.parametrize("options", [{"width": 16}, PARITIES], ids=["", "parities"])
 @torch.no_grad()
-def test_a_block_is_the_one_that_it_stands_for(size, memory):
+def test_a_block_is_the_one_that_it_stands_for(size, memory, options):
     """Of widths below, at and above its strips', by one thread and by several."""
-    own = block(16, 8)
-    features = torch.randn(2, 16, *size).contiguous(memory_format=memory)
+    own, width = block(**options), options["width"]
+    features = torch.randn(2, width, *size).contiguous(memory_format=memory)
     before = features.clone()
     wanted = copy.deepcopy(own).double()(features.double())
     threads = torch.get_num_threads()
@@ -48,7 +51,7 @@ def test_a_block_is_the_one_that_it_stands_for(size, memory):
 @pytest.mark.parametrize("region", [(slice(4, 9), slice(3, 70)), (slice(0, 2), slice(100, 101))], ids=str)
 @torch.no_grad()
 def test_a_block_makes_what_is_asked_for_and_zeros(region):
-    own = SeparableBlock(block(16, 8))
+    own = SeparableBlock(block())
     features = torch.randn(1, 16, 12, 130)
     given = own(features, region)
     close(given[:, :, *region], own(features)[:, :, *region])
@@ -59,17 +62,19 @@ def test_a_block_makes_what_is_asked_for_and_zeros(region):
 @torch.no_grad()
 def test_nothing_stays_nothing_and_powers_of_two_pass_through_exactly():
     """Exposure and grey depend on it: what is flat reaches the blocks as zeros."""
-    own = SeparableBlock(block(16, 8))
+    own = SeparableBlock(block())
     features = torch.randn(1, 16, 20, 20)
     assert not own(torch.zeros_like(features)).any()
     assert torch.equal(own(features * 2.0**-12), own(features) * 2.0**-12)
 
 
-@pytest.mark.parametrize("options", [{"family": "bayer"}, {"family": "xtrans"}, {"family": "bayer"} | COARSE], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"family": "bayer"}, {"family": "xtrans"}, {"family": "bayer"} | COARSE, PARITIES], ids=str
+)
 @torch.no_grad()
 def test_a_network_gives_the_same_pictures_and_stays_what_it_was(options):
     torch.manual_seed(0)
-    network = build("packed", width=16, blocks=2, coding=0.5, **SEPARABLE | options).eval()
+    network = build("packed", **{"width": 16, "blocks": 2, "coding": 0.5} | SEPARABLE | options).eval()
     before = copy.deepcopy(network.state_dict())
     mosaic, masks = torch.rand(1, 1, 48, 60), torch.from_numpy(network.cfa.masks(48, 60))[None]
     fast = for_cpu(network)
@@ -79,10 +84,10 @@ def test_a_network_gives_the_same_pictures_and_stays_what_it_was(options):
     assert all(torch.equal(network.state_dict()[name], value) for name, value in before.items())
 
 
-@pytest.mark.parametrize("options", [{"kernel": 3}, {"width": 18}, {"gate": 6}], ids=str)
+@pytest.mark.parametrize("options", [{"kernel": 3}, {"width": 18}, {"gate": 6}, PARITIES | {"gate": 60}], ids=str)
 def test_other_blocks_stay_torchs(options):
     network = PackedNet(**{"width": 16, "blocks": 1} | SEPARABLE | options)
-    assert not any(isinstance(part, SeparableBlock) for part in for_cpu(network).modules())
+    assert not any(isinstance(part, SeparableBlock) for part in for_cpu(network).blocks)
 
 
 @pytest.mark.parametrize("coarse", [{}, COARSE], ids=["", "coarse"])

@@ -20,7 +20,7 @@ CONFIG = replace(
     PACKED,
     name="bayer-parity",
     checkpoint_folder="bayer-parity",
-    images=320_000,
+    images=240_000,
     batch=16,
     model=PACKED.model
     | {"family": "bayer", "width": 112, "blocks": 4, "gate": 112, "separable": True, "kernel": 5}

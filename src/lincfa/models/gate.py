@@ -34,5 +34,6 @@ class Gate(nn.Module):
         size = features.abs().sum(1, keepdim=True) / (2 * self.products)  # of mean the gradient takes twice as long
         return values * (gates * size.clamp_min(least_size(features.dtype)).reciprocal())
 
-    def _halves(self, features: torch.Tensor) -> list[torch.Tensor]:
-        return [half.flatten(1, 2) for half in features.unflatten(1, (self.groups, 2, -1)).unbind(2)]
+    def _halves(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        parts = features.split(self.products // self.groups, 1)
+        return torch.cat(parts[::2], 1), torch.cat(parts[1::2], 1)

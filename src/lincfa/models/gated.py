@@ -29,7 +29,8 @@ class GatedDepthwise(nn.Conv2d):
         if learns and fits and not torch.is_autocast_enabled("cpu"):
             return _Learning.apply(features, self.weight, self.parities)
         if self.parities:
-            return exchanged(self.gate(super().forward(exchanged(features))))
+            products = self.gate(super().forward(exchanged(features, self.out_channels // PARITIES)))
+            return exchanged(products, self.gate.products // PARITIES)
         return self.gate(super().forward(features))
 
 

@@ -13,8 +13,10 @@ import numba
 import numpy as np
 import torch
 
+from lincfa.models import parityproducts
+from lincfa.models import products as products_of_matrices
 from lincfa.models.gate import PARITIES, least_size
-from lincfa.models.products import ROWS, multiply
+from lincfa.models.products import ROWS
 
 KERNEL = 5
 REACH = KERNEL // 2
@@ -27,15 +29,17 @@ _inlined = numba.njit(inline="always")
 
 
 @functools.cache
-def block_rows(width: int, products: int) -> Callable:
+def block_rows(width: int, products: int, parities: bool = False) -> Callable:
     """(image, first, own, last, out, left, right, start, stop): cells from left to right, rows from start to stop, of a
     separable block's output. image, out: [H, W C]; own [25 2P]: its kernels of each channel, inputs before outputs;
     first, of [C 2P], and last, of [P C]: its 1x1 convolutions, as `products.in_panels` gives them. width: C,
-    products: P, so that C and 2P are multiples of COLUMNS.
+    products: P, so that C and 2P are multiples of COLUMNS. parities: image and out are of four parities, and first and
+    last [4, C / 4, P / 2] and [4, P / 4, C / 4], of COLUMNS or more each.
 
     Strips of rows are computed from the top down, so that what is between the convolutions stays in the cache.
     """
-    channels = 2 * products
+    channels, groups = 2 * products, PARITIES if parities else 1
+    multiply = parityproducts.multiply if parities else products_of_matrices.multiply
 
     @_compiled
     def rows(image, first, own, last, out, left, right, start, stop):
@@ -55,11 +59,16 @@ def block_rows(width: int, products: int) -> Callable:
                 taken[:] = 0
                 if 0 <= y < height:
                     taken[at : at + far - near] = image[y, near:far]
-                multiply(taken.reshape(seen, width), first, seen, mixed[y % KERNEL].reshape(seen, channels))
+                line = mixed[y % KERNEL]
+                multiply(taken.reshape(seen, width), first, seen, line.reshape(seen, channels))
+                if parities:
+                    _exchange(line, channels)
                 m = y - REACH
                 if m >= start:
                     _convolve(mixed, m - REACH, own, channels, sums)
-                    _gate(sums, channels, 1, gated)
+                    _gate(sums, channels, groups, gated)
+                    if parities:
+                        _exchange(gated, products)
                     multiply(gated.reshape(cells, products), last, cells, change.reshape(cells, width))
                     for c in range(end - begin):
                         out[m, begin + c] = image[m, begin + c] + change[c]

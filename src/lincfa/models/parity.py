@@ -24,9 +24,9 @@ LEAST_CHANNELS, LEAST_CELLS = 64, 6
 """What `lincfa.models.parityproducts` takes: so many or more."""
 
 
-def exchanged(features: torch.Tensor) -> torch.Tensor:
-    """[B, 4C, H, W] of four parities -> of four orientations, or back: their Walsh-Hadamard transform."""
-    a, b, c, d = (part / 2 for part in features.chunk(PARITIES, 1))
+def exchanged(features: torch.Tensor, count: int) -> torch.Tensor:
+    """[B, 4C, H, W] of four parities -> of four orientations, or back: their Walsh-Hadamard transform. count: C."""
+    a, b, c, d = (part / 2 for part in features.split(count, 1))
     even, odd, other_even, other_odd = a + b, a - b, c + d, c - d
     return torch.cat((even + other_even, odd + other_odd, even - other_even, odd - other_odd), 1)
 
@@ -63,7 +63,7 @@ class MixedByParity(nn.Module):
         fits = fits and min(self.in_channels, self.out_channels) >= LEAST_CHANNELS
         if self.training and fits and features.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
             return _Products.apply(features.permute(0, 2, 3, 1), self.weight).permute(0, 3, 1, 2)
-        return F.conv2d(features, self.weight.flatten(0, 1)[..., None, None], groups=PARITIES)
+        return F.conv2d(features, self.weight.view(self.out_channels, -1, 1, 1), groups=PARITIES)
 
 
 class _Products(torch.autograd.Function):
@@ -90,7 +90,6 @@ def _multiplied(images: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """[B, H, W, 4C] by [4, C, D] -> [B, H, W, 4D]."""
     from lincfa.models.parityproducts import forward  # not above: its compiler takes a second to load
 
-    inputs, outputs = weight.shape[1:]
-    to = images.new_empty(*images.shape[:3], PARITIES * outputs)
-    forward(inputs, outputs)(*(t.numpy() for t in (images.flatten(0, 2), weight.contiguous(), to.flatten(0, 2))))
+    to = images.new_empty(*images.shape[:3], PARITIES * weight.shape[2])
+    forward(*(t.numpy() for t in (images.flatten(0, 2), weight.contiguous(), to.flatten(0, 2))))
     return to

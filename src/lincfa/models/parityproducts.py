@@ -1,5 +1,5 @@
-"""The compiled products of `lincfa.models.parity.MixedByParity` as it learns: float32, four parities beside each other,
-of which libraries would make a copy each."""
+"""The compiled products of `lincfa.models.parity`: float32, four parities beside each other, of which libraries would
+make a copy each."""
 
 from __future__ import annotations
 
@@ -18,25 +18,28 @@ STEP = 96
 _compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
 
 
-@functools.cache
-def forward(inputs: int, outputs: int) -> Callable:
-    """(features, weight, to): features [M, 4C] times weight [4, C, D], each parity alone -> to [M, 4D]; M is ROWS or
-    more. inputs: C, outputs: D; COLUMNS or more."""
+@numba.njit(inline="always")
+def multiply(rows, weight, count, to):
+    """The first `count` of rows [M, 4C] times weight [4, C, D], each parity alone -> to [M, 4D]; M is ROWS or more, C
+    and D are COLUMNS or more. All are contiguous float32. Others than the first `count` may change."""
+    inputs, outputs = weight.shape[1], weight.shape[2]
+    for part in range(PARITIES):
+        for panel in range(0, outputs, COLUMNS):
+            column = min(panel, outputs - COLUMNS)
+            start = part * inputs * outputs + column
+            for row in range(0, count, ROWS):
+                r = min(row, len(rows) - ROWS)
+                first, at = r * PARITIES * inputs + part * inputs, r * PARITIES * outputs + part * outputs + column
+                tile(rows, first, PARITIES * inputs, 1, inputs, weight, start, outputs, to, at, PARITIES * outputs)
 
-    @_compiled
-    def rows(features, weight, to):
-        taken, made = PARITIES * inputs, PARITIES * outputs
-        for begin in range(0, len(features), STEP):
-            for part in range(PARITIES):
-                for panel in range(0, outputs, COLUMNS):
-                    column = min(panel, outputs - COLUMNS)
-                    start = part * inputs * outputs + column
-                    for row in range(begin, min(begin + STEP, len(features)), ROWS):
-                        r = min(row, len(features) - ROWS)
-                        first, at = r * taken + part * inputs, r * made + part * outputs + column
-                        tile(features, first, taken, 1, inputs, weight, start, outputs, to, at, made)
 
-    return rows
+@_compiled
+def forward(features, weight, to):
+    """`multiply` of as many rows as there are, some at a time."""
+    last = max(0, len(features) - STEP)
+    for begin in range(0, len(features), STEP):
+        first = min(begin, last)
+        multiply(features[first : first + STEP], weight, min(STEP, len(features)), to[first : first + STEP])
 
 
 @functools.cache

@@ -230,9 +230,13 @@ def _inner(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
 
 
 def _constants(model: onnx.ModelProto) -> set[str]:
-    """Names of the values that are the same whatever the graph is given."""
-    nodes = [name for node in model.graph.node if node.op_type == "Constant" for name in node.output]
-    return {tensor.name for tensor in model.graph.initializer}.union(nodes)
+    """Names of the values that are the same whatever samples the graph is given: shapes are, too."""
+    names = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        taken = {name for name in node.input if name}
+        if node.op_type in ("Constant", "Shape") or (taken and taken <= names):
+            names.update(node.output)
+    return names
 
 
 class _Reader(CalibrationDataReader):
