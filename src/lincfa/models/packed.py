@@ -59,8 +59,6 @@ class PackedNet(nn.Module):
     often as any others.
     """
 
-    tolerates_bf16 = True
-
     def __init__(
         self,
         family: str = "xtrans",
@@ -104,6 +102,7 @@ class PackedNet(nn.Module):
         self.coding, self.pack, self.relative, self.takes_noise = coding, pack or usual, relative, noise
         self.mean_of_pixels, self.mean_of_colours = mean_of_pixels, mean_of_colours
         self.gate, self.separable, self.parities = gate, separable, parities
+        self.tolerates_bf16 = not parities  # torch makes passes over memory of their sums, the compiled blocks do not
         self.multiple = math.lcm(self.cfa.period[0], self.pack * (2 if coarse_blocks else 1))
         # One cell for each 3x3 convolution (two for 5x5) and for the mean, and a pixel's way to the far side of its own
         # cell; twice as many for each on coarse cells, and a cell's way to the far side of its coarse one.
