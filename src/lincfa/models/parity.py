@@ -61,7 +61,8 @@ class MixedByParity(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         fits = features.dtype == self.weight.dtype == torch.float32 and features[:, 0].numel() >= LEAST_CELLS
         fits = fits and min(self.in_channels, self.out_channels) >= LEAST_CHANNELS
-        if self.training and fits and features.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
+        learns = self.training and torch.is_grad_enabled() and features.device.type == "cpu"
+        if learns and fits and not torch.is_autocast_enabled("cpu"):
             return _Products.apply(features.permute(0, 2, 3, 1), self.weight).permute(0, 3, 1, 2)
         return F.conv2d(features, self.weight.view(self.out_channels, -1, 1, 1), groups=PARITIES)
 
