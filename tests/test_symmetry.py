@@ -158,3 +158,8 @@ def test_training_goes_on_from_symmetric_weights_and_refuses_others(tiny_data, t
         train(replace(config, name="no", checkpoint_folder="no", start_from=plain), tmp_path)
     with pytest.raises(TrainingError, match="tiny: symmetric is for packed networks"):
         train(tiny_config(tiny_data, symmetric=True), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["xtrans-s", "xtrans-l", "bayer-s"])
+def test_released_networks_are_symmetric(name):
+    Symmetry(load_weights(name).network).check()
