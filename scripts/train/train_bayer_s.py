@@ -6,7 +6,7 @@
 
 The release had seed=21 and two processes (torchrun --nproc_per_node 2 in python's place): an hour and twenty minutes of
 two CPU cores without bfloat16; the same command again continues. It was run as
-scripts/train/experiments/train_bayer_parity.py, of the same settings. It is symmetric by features of four parities
+scripts/train/experiments/train_bayer_parity.py, at its commit, of the same settings. It is symmetric by four parities
 (lincfa.models.parity), whose 1x1 convolutions cost a quarter. Results: models/bayer-s/README.md, v5.43
 (docs/EXPERIMENTS.md).
 """

@@ -29,7 +29,10 @@ class Symmetry:
     """
 
     def __init__(self, network: nn.Module):
-        kernels = network.kernels_by_channels() if isinstance(network, PackedNet) else []
+        packed = isinstance(network, PackedNet)
+        if packed and network.pack % 2 == 0 and not network.parities:
+            raise ValueError("symmetric takes features of parities for Bayer, and odd cells for X-Trans")
+        kernels = network.kernels_by_channels() if packed else []
         tied = [p for p in network.parameters() if p.ndim != 3]  # products of one parity are symmetric as they are
         if len(kernels) != len(tied):
             raise ValueError("symmetric is for packed networks without biases, norm, pixel layers and X-Trans's coarse")
@@ -38,8 +41,6 @@ class Symmetry:
             raise ValueError(
                 f"symmetric takes widths that are multiples of 4, not {width} and a gate of {network.gate}"
             )
-        if network.pack % 2 == 0 and not network.parities:
-            raise ValueError("symmetric takes features of parities for Bayer, and odd cells for X-Trans")
         self._network, self._kernels, self._pack = network, kernels, network.pack
 
     @torch.no_grad()
